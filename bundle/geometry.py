@@ -1,0 +1,191 @@
+"""Coordinates, stated once; everything else links here.
+
+Images are (B, C, H, W, D); H, W, D are the voxel axes i, j, k of `affine`, a (4, 4) matrix that maps voxel centres to
+world coordinates: MONAI's RAS mm. LPS mm exists only in files (`bundle.io`). Index 0 is a voxel centre, hence
+align_corners=True everywhere.
+
+**fixed** is the scan whose grid carries the result (inhale), **moving** the one that is warped (exhale).
+
+`ddf_vox` (B, 3, H, W, D), float32, lives on one grid: channel n moves along axis n, in voxels of that grid. It pulls:
+warped(p) = moving(p + ddf(p)), as in `monai.networks.blocks.Warp`. Points go the same way: the fixed point p
+corresponds to p + ddf(p) in moving. TRE = |T(p_fixed) - p_moving|.
+
+The network grid has two affines: `fixed_affine` maps its voxels into the fixed world, `moving_affine` into the moving
+world (initial alignment times `fixed_affine`). One `WorldTransform` composes both with the field.
+
+Images are warped by MONAI's `Warp` in losses; where TorchScript cannot take it, `sample_vox`, and only it, calls
+grid_sample, and a test holds the two equal.
+
+Pyramid levels: voxel o of a level whose voxels are `factor` times larger sits on voxel factor * o of the finer level,
+where a stride-2 convolution with kernel 3 and padding 1 has its centre (`upsample_ddf`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SLAB_VOXELS = 4_000_000  # native grids are mapped in slabs of this many voxels to bound memory
+INVERSE_ITERATIONS = 60  # fixed-point steps; stops earlier once no voxel moves by more than INVERSE_TOLERANCE_VOX
+INVERSE_TOLERANCE_VOX = 1e-3
+
+
+def identity_vox(shape: list[int], like: Tensor) -> Tensor:
+    """Voxel coordinates (1, 3, H, W, D) of every voxel of a grid, float32 on the device of `like`; scriptable."""
+    axes = [torch.arange(size, device=like.device, dtype=torch.float32) for size in shape]
+    return torch.stack(torch.meshgrid(axes, indexing="ij"), dim=0).unsqueeze(0)
+
+
+def sample_vox(volume: Tensor, points_vox: Tensor, padding_mode: str = "border") -> Tensor:
+    """Read `volume` (B, C, H, W, D) trilinearly at voxel coordinates (B, 3, h, w, d); gives (B, C, h, w, d).
+
+    Coordinates must be float32 or better: half precision is wrong by whole voxels. TorchScript, trace and ONNX take it.
+    """
+    size = volume.shape
+    scale = torch.tensor([2.0 / max(size[4] - 1, 1), 2.0 / max(size[3] - 1, 1), 2.0 / max(size[2] - 1, 1)])
+    grid = points_vox.flip(1).permute(0, 2, 3, 4, 1) * scale.to(points_vox) - 1.0
+    return F.grid_sample(volume, grid.to(volume.dtype), mode="bilinear", padding_mode=padding_mode, align_corners=True)
+
+
+def warp(volume: Tensor, ddf_vox: Tensor) -> Tensor:
+    """Scriptable twin of `monai.networks.blocks.Warp` (trilinear, border): volume(p + ddf(p)), (B, C, H, W, D)."""
+    shape = ddf_vox.shape
+    return sample_vox(volume, identity_vox([shape[2], shape[3], shape[4]], ddf_vox) + ddf_vox)
+
+
+def upsample_ddf(ddf_vox: Tensor, factor: int = 2) -> Tensor:
+    """Bring a DDF (B, 3, h, w, d) to a grid `factor` times finer (B, 3, h*factor, ...), vectors in the finer voxels.
+
+    Fine voxel f reads coarse position f / factor; beyond the last coarse centre the border value holds. Constant fields
+    survive exactly everywhere, linear ones wherever f / factor lies between coarse centres.
+    """
+    shape = ddf_vox.shape
+    size = [(shape[2] - 1) * factor + 1, (shape[3] - 1) * factor + 1, (shape[4] - 1) * factor + 1]
+    fine = F.interpolate(ddf_vox * factor, size=size, mode="trilinear", align_corners=True)
+    rest = factor - 1
+    return F.pad(fine, [0, rest, 0, rest, 0, rest], mode="replicate")
+
+
+def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
+    """Map points (N, 3) through a (4, 4) affine; float64 in, float64 out."""
+    affine = affine.to(points)
+    return points @ affine[:3, :3].T + affine[:3, 3]
+
+
+def swap_ras_lps(values: Tensor) -> Tensor:
+    """RAS to LPS mm or back: negates the first two of the last dimension of points or vectors (..., 3)."""
+    return values * values.new_tensor([-1.0, -1.0, 1.0])
+
+
+def swap_ras_lps_affine(affine: Tensor) -> Tensor:
+    """Express a world-to-world affine (4, 4) given in RAS mm in LPS mm, or back."""
+    flip = torch.diag(affine.new_tensor([-1.0, -1.0, 1.0, 1.0]))
+    return flip @ affine @ flip
+
+
+def spacing_mm(affine: Tensor) -> Tensor:
+    """Voxel size (3,) of a grid, mm: the lengths of the affine's columns."""
+    return torch.linalg.vector_norm(affine[:3, :3], dim=0)
+
+
+def jacobian_determinant(displacement_mm: Tensor, affine: Tensor) -> Tensor:
+    """det(I + du/dx) (H, W, D) of a displacement u (3, H, W, D), RAS mm, sampled on the grid of `affine`.
+
+    Central differences inside, one-sided at the border, through the full affine, so oblique grids are right.
+    """
+    du_dp = torch.stack(torch.gradient(displacement_mm, dim=(1, 2, 3)), dim=1)  # (component, voxel axis, H, W, D)
+    to_vox = torch.linalg.inv(affine[:3, :3].double()).to(displacement_mm)
+    jacobian = torch.einsum("cahwd,ab->hwdcb", du_dp, to_vox) + torch.eye(3).to(displacement_mm)
+    a, b, c = jacobian.unbind(dim=-2)  # rows; the triple product is much faster than torch.linalg.det on 3 x 3
+    return (a * torch.linalg.cross(b, c, dim=-1)).sum(dim=-1)
+
+
+def invert_ddf(ddf_vox: Tensor) -> Tensor:
+    """Inverse DDF on the same grid: w(p) with w(p) = -ddf(p + w(p)), by damped fixed-point iteration (Chen et al. 2008,
+    Med. Phys. 35(1)). The damping lets fields whose gradient exceeds 1 (strong compression) converge too."""
+    grid = identity_vox(list(ddf_vox.shape[2:]), ddf_vox)
+    inverse = -ddf_vox
+    for _ in range(INVERSE_ITERATIONS):
+        step = -sample_vox(ddf_vox, grid + inverse) - inverse
+        inverse = inverse + 0.6 * step
+        if step.abs().max() < INVERSE_TOLERANCE_VOX:
+            break
+    return inverse
+
+
+@dataclass(frozen=True)
+class WorldTransform:
+    """T(x) = moving_affine (q + ddf(q)), q = fixed_affine^-1 x: fixed world to moving world, RAS mm.
+
+    Args:
+        ddf_vox: (1, 3, H, W, D) on the network grid; outside the grid the border value holds.
+        fixed_affine, moving_affine: (4, 4) float64, network-grid voxels to the fixed and to the moving world.
+    """
+
+    ddf_vox: Tensor
+    fixed_affine: Tensor
+    moving_affine: Tensor
+
+    @property
+    def affine_only(self) -> WorldTransform:
+        """The initial alignment without the field."""
+        return WorldTransform(torch.zeros_like(self.ddf_vox), self.fixed_affine, self.moving_affine)
+
+    def inverse(self) -> WorldTransform:
+        """Moving world to fixed world."""
+        return WorldTransform(invert_ddf(self.ddf_vox), self.moving_affine, self.fixed_affine)
+
+    def transform_points_mm(self, points_mm: Tensor) -> Tensor:
+        """Carry points (N, 3), RAS mm, from the fixed to the moving world; float64."""
+        points = points_mm.double().to(self.ddf_vox.device)
+        q = apply_affine(torch.linalg.inv(self.fixed_affine.double()), points)
+        shift = sample_vox(self.ddf_vox, q.T.float()[None, :, :, None, None])[0, :, :, 0, 0].T
+        return apply_affine(self.moving_affine, q + shift.double()).to(points_mm.device)
+
+    def map_grid(self, shape: tuple[int, int, int], affine: Tensor, target_affine: Tensor) -> Tensor:
+        """Where each voxel of a fixed-world grid lands, (3, H, W, D) float32, in voxels of `target_affine`'s grid.
+
+        `target_affine` (4, 4): the moving scan's own affine, or the identity for moving world mm.
+        """
+        to_grid = torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
+        to_target = torch.linalg.inv(target_affine.double()) @ self.moving_affine.double()
+        mapped = self.ddf_vox.new_empty((3, *shape))
+        rows = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+        for start in range(0, shape[0], rows):
+            count = min(rows, shape[0] - start)
+            points = identity_vox([count, shape[1], shape[2]], self.ddf_vox)[0].flatten(1)
+            points[0] += start
+            q = affine_columns(to_grid, points).view(1, 3, count, shape[1], shape[2])
+            q = q + sample_vox(self.ddf_vox, q)
+            mapped[:, start : start + count] = affine_columns(to_target, q.flatten(2)[0]).view(3, count, *shape[1:])
+        return mapped
+
+    def displacement_mm(self, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
+        """T(x) - x (3, H, W, D), RAS mm, on a grid of the fixed world."""
+        mapped = self.map_grid(shape, affine, torch.eye(4))
+        grid = identity_vox(list(shape), self.ddf_vox)[0].flatten(1)
+        return mapped - affine_columns(affine, grid).view(3, *shape)
+
+
+def resample(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
+    """Read `volume` (C, H, W, D) at `points_vox` (3, h, w, d), trilinear; `fill` outside the scan.
+
+    A point is inside up to half a voxel beyond the outermost centres, where the border value holds: ITK's rule.
+    """
+    last = torch.tensor(volume.shape[1:], device=points_vox.device).view(3, 1, 1, 1) - 0.5
+    sampled = volume.new_empty((volume.shape[0], *points_vox.shape[1:]))
+    rows = max(1, SLAB_VOXELS // (points_vox.shape[2] * points_vox.shape[3]))
+    for start in range(0, points_vox.shape[1], rows):
+        part = points_vox[:, start : start + rows]
+        inside = ((part >= -0.5) & (part < last)).all(dim=0)
+        sampled[:, start : start + rows] = sample_vox(volume[None], part[None])[0].where(inside, fill)
+    return sampled
+
+
+def affine_columns(affine: Tensor, columns: Tensor) -> Tensor:
+    """Map points stored as columns (3, N) through a (4, 4) affine, in the dtype of the points."""
+    affine = affine.to(columns)
+    return torch.addmm(affine[:3, 3:], affine[:3, :3], columns)
