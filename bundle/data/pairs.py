@@ -1,0 +1,172 @@
+"""Pairs of scans, as a JSON file in MONAI's datalist style or as two paths.
+
+    {"training": [{"name": "copd1", "fixed": "copd1/inhale.nii.gz", "moving": "copd1/exhale.nii.gz", ...}],
+     "validation": [...], "test": [...]}
+
+Paths are relative to the file. Keys: see `REQUIRED_KEYS` and `OPTIONAL_KEYS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.io import check_header, check_landmark_pair, check_mask, read_landmarks_mm
+
+PAIRS_FILE = "pairs.json"
+REQUIRED_KEYS = ("name", "fixed", "moving")
+OPTIONAL_KEYS = (
+    "fixed_mask",
+    "moving_mask",
+    "fixed_landmarks",
+    "moving_landmarks",
+    "initial_transform",
+    "displacement",
+)
+KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
+HELP = (
+    "DIR-Lab is free after registration at https://www.dir-lab.com (today: https://med.emory.edu/departments/"
+    "radiation-oncology/research-laboratories/deformable-image-registration/); then run: "
+    "python -m scripts.prepare_dirlab --source RAW --out DIR, and pass "
+    "--dataset_dir DIR. To run on embedded data instead, leave dataset_dir out."
+)
+
+
+def read_pairs(path: str | Path, *, section: str | Sequence[str]) -> list[dict[str, str]]:
+    """Read the pairs of one or more sections, with absolute paths that exist.
+
+    Args:
+        path: a folder with a pairs.json, or a JSON file.
+        section: `training`, `validation`, `test`, or several of them.
+    Raises:
+        FileNotFoundError: no such folder or file (says how to get data), or a path in an item that does not exist.
+        ValueError: malformed JSON (with its line); no pair in these sections; in an item (named): an unknown, missing
+            or empty key, or a name used twice.
+    """
+    file = _find(Path(path))
+    content = _parse(file)
+    sections = [section] if isinstance(section, str) else list(section)
+    for part in sections:
+        if not isinstance(content.get(part, []), list):
+            raise ValueError(f"{file}: {part!r} must be a list of pairs, got {content[part]!r}")
+    items = [
+        (f"{file}: {part}[{index}]", item) for part in sections for index, item in enumerate(content.get(part, []))
+    ]
+    if not items:
+        filled = ", ".join(
+            f"{key} ({len(value)})" for key, value in content.items() if isinstance(value, list) and value
+        )
+        raise ValueError(
+            f"{file}: no pairs in {' or '.join(map(repr, sections))}; sections with pairs: {filled or 'none'}"
+        )
+    pairs = [_resolve(where, item, file.parent) for where, item in items]
+    names = [pair["name"] for pair in pairs]
+    doubled = {name for name in names if names.count(name) > 1}
+    if doubled:
+        raise ValueError(
+            f"{file}: every pair needs a name of its own, used more than once: {', '.join(sorted(doubled))}"
+        )
+    return pairs
+
+
+def make_pair(
+    *,
+    fixed: str | Path,
+    moving: str | Path,
+    fixed_mask: str | Path | None = None,
+    moving_mask: str | Path | None = None,
+    fixed_landmarks: str | Path | None = None,
+    moving_landmarks: str | Path | None = None,
+    initial_transform: str | Path | None = None,
+) -> list[dict[str, str]]:
+    """One pair from paths relative to the working folder, named after the fixed scan, as a list of one.
+
+    Raises: FileNotFoundError naming the argument and the path.
+    """
+    given = {
+        "fixed": fixed,
+        "moving": moving,
+        "fixed_mask": fixed_mask,
+        "moving_mask": moving_mask,
+        "fixed_landmarks": fixed_landmarks,
+        "moving_landmarks": moving_landmarks,
+        "initial_transform": initial_transform,
+    }
+    item = {key: str(path) for key, path in given.items() if path is not None}
+    return [_resolve("pair", {"name": Path(fixed).resolve().name.split(".")[0], **item}, Path.cwd())]
+
+
+def check_pairs(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Check the headers, masks and landmarks of all pairs before any long work; returns the pairs.
+
+    Raises: FileNotFoundError, ValueError: what is wrong, one line for each broken pair, by name.
+    """
+    problems: list[str] = []
+    missing = True
+    for pair in pairs:
+        try:
+            _check_pair(pair)
+        except (FileNotFoundError, ValueError) as error:
+            problems.append(f"pair {pair['name']!r}: {error}")
+            missing = missing and isinstance(error, FileNotFoundError)
+    if problems:
+        lead = "" if len(problems) == 1 else f"{len(problems)} of {len(pairs)} pairs cannot be used:\n"
+        raise (FileNotFoundError if missing else ValueError)(lead + "\n".join(problems))
+    return pairs
+
+
+def _find(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such folder or pairs file. {HELP}")
+    file = path / PAIRS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"{path}: no {PAIRS_FILE} in this folder. {HELP}")
+    return file.resolve()
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}, line {error.lineno}: malformed JSON: {error.msg}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{file}: expected an object with lists training, validation, test, got a {type(content).__name__}"
+        )
+    return content
+
+
+def _resolve(where: str, item: Any, folder: Path) -> dict[str, str]:
+    if not isinstance(item, dict):
+        raise ValueError(f"{where}: expected an object with {', '.join(REQUIRED_KEYS)}, got {item!r}")
+    where = f"{where} ({item['name']})" if "name" in item else where
+    for key in REQUIRED_KEYS:
+        if key not in item:
+            raise ValueError(f"{where}: missing key {key!r}")
+    for key, value in item.items():
+        if key not in KEYS:
+            raise ValueError(f"{where}: unknown key {key!r}, expected one of {', '.join(KEYS)}")
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{where}: {key!r} must be a text that is not empty, got {value!r}")
+    if os.sep in item["name"] or item["name"] in (".", ".."):
+        raise ValueError(f"{where}: the name becomes a folder and cannot hold {os.sep!r}")
+    pair = {"name": item["name"]} | {key: str((folder / item[key]).resolve()) for key in KEYS[1:] if key in item}
+    for key in pair.keys() - {"name"}:
+        if not Path(pair[key]).exists():
+            raise FileNotFoundError(f"{where}: {key!r} does not exist: {pair[key]}")
+    return pair
+
+
+def _check_pair(pair: dict[str, str]) -> None:
+    headers = {key: check_header(pair[key]) for key in ("fixed", "moving")}
+    landmarks = {}
+    for key, header in headers.items():
+        if f"{key}_mask" in pair:
+            check_mask(check_header(pair[f"{key}_mask"]), header)
+        if f"{key}_landmarks" in pair:
+            landmarks[key] = read_landmarks_mm(pair[f"{key}_landmarks"], header)
+    if len(landmarks) == 2:
+        check_landmark_pair(pair["fixed_landmarks"], landmarks["fixed"], pair["moving_landmarks"], landmarks["moving"])

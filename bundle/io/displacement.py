@@ -1,0 +1,69 @@
+"""Displacement fields in and out of files, as ITK, SimpleITK, ANTs, elastix and 3D Slicer exchange them.
+
+In the file: vectors in LPS mm on the grid of the scan that x lives in, x_other = x + u(x). NIfTI is 5-D with intent
+1007 (vector), whose components ITK takes as they are; those of intent 1006 (displacement) it would negate from RAS.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import itk
+import nibabel as nib
+import numpy as np
+import torch
+from torch import Tensor
+
+from bundle.geometry import swap_ras_lps
+from bundle.io.atomic import atomic_path
+from bundle.io.headers import affine_from_itk, itk_from_affine
+from bundle.io.nifti import save_nifti
+
+PRECISION_MM = 2.0**-10  # vectors are rounded to it: 1 um, and the file is a third smaller
+SUFFIXES = (".nii", ".nii.gz", ".mha", ".nrrd")
+
+
+def write_displacement(path: str | Path, displacement_mm: Tensor, affine: Tensor) -> None:
+    """Write a displacement (3, H, W, D), RAS mm, on the grid of `affine` (4, 4), voxels to RAS mm, atomically.
+
+    The suffix chooses the format: .nii, .nii.gz, .mha or .nrrd. Stored as float32, rounded to `PRECISION_MM`.
+    """
+    if not str(path).endswith(SUFFIXES):
+        raise ValueError(f"{path}: expected a name ending in one of {', '.join(SUFFIXES)}")
+    if displacement_mm.ndim != 4 or displacement_mm.shape[0] != 3:
+        raise ValueError(f"{path}: expected a displacement (3, H, W, D), got {tuple(displacement_mm.shape)}")
+    vectors = displacement_mm.detach().cpu().float() / PRECISION_MM
+    vectors = vectors.round_().mul_(PRECISION_MM * torch.tensor([-1.0, -1.0, 1.0]).view(3, 1, 1, 1))
+    if str(path).endswith((".nii", ".nii.gz")):
+        nifti = nib.Nifti1Image(vectors.numpy().transpose(1, 2, 3, 0)[:, :, :, None], affine.double().numpy())
+        nifti.header.set_intent("vector")
+        save_nifti(path, nifti, strategy=zlib.Z_RLE)
+        return
+    image = itk.image_from_array(np.ascontiguousarray(vectors.numpy().transpose(3, 2, 1, 0)), is_vector=True)
+    spacing, direction, origin = itk_from_affine(affine)
+    image.SetSpacing(spacing)
+    image.SetDirection(itk.matrix_from_array(direction))
+    image.SetOrigin(origin)
+    with atomic_path(path) as temporary:
+        itk.imwrite(image, str(temporary), compression=True)
+
+
+def read_displacement(path: str | Path) -> tuple[Tensor, Tensor]:
+    """Read a displacement field: its vectors (3, H, W, D) float32, RAS mm, and its affine (4, 4), voxels to RAS mm.
+
+    Raises: FileNotFoundError; ValueError if the file is no 3-D image of 3-vectors.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such displacement field")
+    try:
+        image = itk.imread(str(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: cannot be read as a displacement field: {error}") from error
+    vectors = itk.array_from_image(image)
+    if vectors.ndim != 4 or vectors.shape[3] != 3 or image.GetNumberOfComponentsPerPixel() != 3:
+        raise ValueError(f"{path}: expected a 3-D image of 3-vectors, got an array {vectors.T.shape}")
+    direction = itk.array_from_matrix(image.GetDirection())
+    affine = affine_from_itk(list(image.GetSpacing()), direction, list(image.GetOrigin()))
+    displacement = swap_ras_lps(torch.from_numpy(vectors.astype(np.float32, copy=False)))
+    return displacement.permute(3, 2, 1, 0).contiguous(), affine

@@ -1,0 +1,48 @@
+"""Linear transforms out of files: a user's own initial alignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import itk
+import torch
+from torch import Tensor
+
+from bundle.geometry import swap_ras_lps_affine
+
+SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat")
+
+
+def read_linear_transform(path: str | Path) -> Tensor:
+    """Read an ITK transform file as an affine (4, 4), float64, RAS mm, that maps fixed points to moving points.
+
+    ITK, SimpleITK, ANTs (.mat) and 3D Slicer write such files (LPS mm); several transforms in one file are composed,
+    the last one first, as ITK's CompositeTransform does.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an ITK transform file, or one with a transform that is not linear.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such transform file (expected an ITK transform: {', '.join(SUFFIXES)})")
+    try:
+        transforms = itk.transformread(str(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: cannot be read as an ITK transform: {str(error).splitlines()[-1]}") from error
+    affine = torch.eye(4, dtype=torch.float64)
+    for transform in transforms:
+        if not transform.IsLinear() or transform.GetInputSpaceDimension() != 3:
+            raise ValueError(f"{path}: expected a linear 3-D transform, got {type(transform).__name__}")
+        affine = affine @ _as_affine(transform)
+    return swap_ras_lps_affine(affine)
+
+
+def _as_affine(transform: itk.Transform) -> Tensor:
+    """Affine (4, 4) of any linear transform, from what it does to the origin and the unit points."""
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, 3] = torch.tensor(list(transform.TransformPoint([0.0, 0.0, 0.0])), dtype=torch.float64)
+    for axis in range(3):
+        unit = [float(axis == other) for other in range(3)]
+        affine[:3, axis] = torch.tensor(list(transform.TransformPoint(unit)), dtype=torch.float64) - affine[:3, 3]
+    return affine
