@@ -1,0 +1,22 @@
+"""Ignite handlers: metrics attached to MONAI's engines, the table they end with, and what makes training resumable."""
+
+from bundle.handlers.epoch_progress import EpochProgress
+from bundle.handlers.epoch_seed import EpochSeed
+from bundle.handlers.jacobian import JacobianStatistic
+from bundle.handlers.local_correlation import LocalCorrelation
+from bundle.handlers.training_checkpoint import TrainingCheckpoint, ValidationState
+from bundle.handlers.tre import TargetRegistrationError
+from bundle.handlers.tre_table import TRETableHandler
+from bundle.handlers.weights_loader import WeightsLoader
+
+__all__ = [
+    "EpochProgress",
+    "EpochSeed",
+    "JacobianStatistic",
+    "LocalCorrelation",
+    "TRETableHandler",
+    "TargetRegistrationError",
+    "TrainingCheckpoint",
+    "ValidationState",
+    "WeightsLoader",
+]

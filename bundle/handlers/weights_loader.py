@@ -1,0 +1,41 @@
+"""Load a network's weights before an evaluation."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine
+from monai.handlers import CheckpointLoader
+from torch import nn
+
+
+class WeightsLoader(CheckpointLoader):
+    """MONAI's CheckpointLoader for one network, with errors that name the file; runs before the first scan is read.
+
+    Args:
+        path: state dict, float32 or float16.
+        network: to load into; every tensor must fit.
+        map_location: device to load to.
+    Raises: when the evaluation starts, FileNotFoundError, or ValueError for a file that is no state dict or belongs to
+        another network.
+    """
+
+    def __init__(self, *, path: str | Path, network: nn.Module, map_location: str | torch.device) -> None:
+        super().__init__(str(path), {"network": network}, map_location=map_location)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load."""
+        if not Path(self.load_path).is_file():
+            raise FileNotFoundError(f"{self.load_path}: no such weights file; train first, or pass --weights FILE")
+        network = self.load_dict["network"]
+        try:
+            super().__call__(engine)
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise ValueError(f"{self.load_path}: not a file of weights: {error}") from error
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.load_path}: the weights do not fit {type(network).__name__}, which expects "
+                f"{len(network.state_dict())} tensors of its own names and shapes: {error}"
+            ) from error

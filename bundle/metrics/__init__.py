@@ -1,0 +1,17 @@
+"""Scores of a registration."""
+
+from .jacobian import JacobianMetric, folding_percent, sd_log_jacobian
+from .local_correlation import LocalCorrelationMetric
+from .tre import TargetRegistrationErrorMetric, TRESummary, compute_tre_mm, snap_to_grid_mm, summarize_tre
+
+__all__ = [
+    "JacobianMetric",
+    "LocalCorrelationMetric",
+    "TRESummary",
+    "TargetRegistrationErrorMetric",
+    "compute_tre_mm",
+    "folding_percent",
+    "sd_log_jacobian",
+    "snap_to_grid_mm",
+    "summarize_tre",
+]

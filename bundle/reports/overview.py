@@ -1,0 +1,124 @@
+"""One picture that tells whether a registration worked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from torch import Tensor
+
+from bundle.io.atomic import atomic_path
+from bundle.reports.planes import PLANES, CanonicalView, Plane, window
+
+COLUMNS = ("before: moving on fixed", "after: warped on fixed", "displacement, mm")
+ARROW_STEP_MM = 16.0
+COLOUR_PERCENTILE = 99.5  # a few voxels must not set the colour scale
+DPI = 90
+
+
+def draw_overview(
+    path: Path,
+    *,
+    fixed: Tensor,
+    moving_before: Tensor,
+    warped: Tensor,
+    displacement_mm: Tensor,
+    affine: Tensor,
+    mask: Tensor | None = None,
+    title: str = "",
+) -> None:
+    """Write a PNG: fixed (green) under moving and under warped (magenta), and the field, in three planes.
+
+    Grey is agreement. Slices are those where the mask is widest, or the middle ones. Arrows lead from a fixed point to
+    its counterpart in moving, in true length; oblique scans are shown along their own axes.
+
+    Args:
+        path: where to.
+        fixed, moving_before, warped: (H, W, D) HU on the fixed grid.
+        displacement_mm: (3, H, W, D), RAS mm, on the same grid.
+        affine: (4, 4), voxel to RAS mm.
+        mask: (H, W, D), the fixed lung region; outlined and used for the colour scale.
+        title: first line, for instance the scores.
+    Raises: ValueError if a volume is not on the fixed grid.
+    """
+    _check_shapes(fixed, moving_before=moving_before, warped=warped, displacement_mm=displacement_mm, mask=mask)
+    view = CanonicalView(affine)
+    indices = view.widest_slices(mask, (fixed.shape[0], fixed.shape[1], fixed.shape[2]))
+    fields = {plane.name: view.vectors_of(displacement_mm, plane, indices[plane.name]) for plane in PLANES}
+    outlines = {
+        plane.name: None if mask is None else view.slice_of(mask, plane, indices[plane.name]) > 0 for plane in PLANES
+    }
+    vmax = _colour_limit_mm(fields, outlines)
+
+    extents = view.extents_mm((fixed.shape[0], fixed.shape[1], fixed.shape[2]))
+    heights = [extents[plane.in_plane[1]] / extents[plane.in_plane[0]] for plane in PLANES]
+    figure = Figure(figsize=(10.5, 3.2 * sum(heights) + 0.9), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(3, 3, gridspec_kw={"height_ratios": heights})
+    for plane, row in zip(PLANES, grid, strict=True):
+        index = indices[plane.name]
+        below = window(view.slice_of(fixed, plane, index))
+        for axes, volume in zip(row[:2], (moving_before, warped), strict=True):
+            view.show(axes, overlay(below, window(view.slice_of(volume, plane, index))), plane)
+        image = _draw_field(row[2], view, plane, fields[plane.name], outlines[plane.name], vmax)
+    figure.colorbar(image, ax=grid[:, 2].tolist(), fraction=0.05, shrink=0.5)
+    for axes, heading in zip(grid[0], COLUMNS, strict=True):
+        axes.set_title(heading, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """Two pictures in [0, 1] as one RGB picture: fixed is green, moving magenta, agreement grey."""
+    return np.stack([moving, fixed, moving], axis=-1)
+
+
+def _draw_field(
+    axes: Axes, view: CanonicalView, plane: Plane, vectors: np.ndarray, outline: np.ndarray | None, vmax: float
+) -> AxesImage:
+    image = view.show(axes, np.linalg.norm(vectors, axis=0), plane, cmap="viridis", vmin=0.0, vmax=vmax)
+    spacing = view.spacing_mm[list(plane.in_plane)]
+    x, y = [(np.arange(size) + 0.5) * step for size, step in zip(vectors.shape[1:], spacing, strict=True)]
+    if outline is not None and outline.any() and not outline.all():
+        axes.contour(x, y, outline.T, levels=[0.5], colors="white", linewidths=0.6)
+    every = [max(1, round(ARROW_STEP_MM / step)) for step in spacing]
+    thinned = (slice(every[0] // 2, None, every[0]), slice(every[1] // 2, None, every[1]))
+    across, along = [vectors[axis][thinned].T for axis in plane.in_plane]
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.quiver(
+        x[thinned[0]],
+        y[thinned[1]],
+        across,
+        along,
+        angles="xy",
+        scale_units="xy",
+        scale=1.0,
+        width=0.004,
+        color="white",
+        edgecolor="black",
+        linewidth=0.4,
+    )
+    axes.set(xlim=limits[0], ylim=limits[1])
+    return image
+
+
+def _colour_limit_mm(fields: dict[str, np.ndarray], outlines: dict[str, np.ndarray | None]) -> float:
+    lengths = []
+    for name, vectors in fields.items():
+        length = np.linalg.norm(vectors, axis=0)
+        outline = outlines[name]
+        lengths.append(length[outline] if outline is not None and outline.any() else length.ravel())
+    return max(float(np.percentile(np.concatenate(lengths), COLOUR_PERCENTILE)), 1e-3)
+
+
+def _check_shapes(fixed: Tensor, **others: Tensor | None) -> None:
+    for name, volume in others.items():
+        expected = (3, *fixed.shape) if name == "displacement_mm" else tuple(fixed.shape)
+        if volume is not None and tuple(volume.shape) != expected:
+            raise ValueError(f"{name}: expected shape {expected} on the fixed grid, got {tuple(volume.shape)}")
