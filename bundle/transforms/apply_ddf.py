@@ -1,0 +1,87 @@
+"""What the predicted field means for the pair: carried landmarks, and the results on the scans' own grids."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from torch import Tensor
+
+from bundle.geometry import WorldTransform, jacobian_determinant, resample, warp
+
+OUTSIDE_HU = -1000.0  # air, where the moving scan has no voxel
+Pair = Mapping[Hashable, Any]
+
+
+def world_transform(pair: Pair) -> WorldTransform:
+    """The pair's transform, fixed world to moving world, from `pred` (3, H, W, D) and the grid's two affines."""
+    ddf_vox = torch.as_tensor(pair["pred"])[None].float().cpu()
+    return WorldTransform(ddf_vox, pair["fixed_affine"].cpu(), pair["moving_affine"].cpu())
+
+
+class MapLandmarksd(Transform):
+    """Carry the fixed landmarks to the moving scan.
+
+    Adds `mapped_landmarks` and, by the initial alignment alone, `aligned_landmarks`, (N, 3) float64 RAS mm. Pairs
+    without fixed landmarks pass.
+    """
+
+    def __call__(self, data: Pair) -> dict[Hashable, Any]:
+        pair = dict(data)
+        if "fixed_landmarks" in pair:
+            transform = world_transform(pair)
+            points = torch.as_tensor(pair["fixed_landmarks"]).cpu()
+            pair["mapped_landmarks"] = transform.transform_points_mm(points)
+            pair["aligned_landmarks"] = transform.affine_only.transform_points_mm(points)
+        return pair
+
+
+class ResultsOnNetworkGridd(Transform):
+    """Add `warped_net` (1, H, W, D), the moving scan the network saw through its ddf, and `jacobian_net` of the ddf."""
+
+    def __call__(self, data: Pair) -> dict[Hashable, Any]:
+        pair = dict(data)
+        ddf_vox = torch.as_tensor(pair["pred"]).float().cpu()
+        moving_net = torch.as_tensor(pair["image"])[1:].float().cpu()
+        pair["warped_net"] = warp(moving_net[None], ddf_vox[None])[0]
+        pair["jacobian_net"] = jacobian_determinant(ddf_vox, torch.eye(4))[None]
+        return pair
+
+
+class ResultsOnNativeGridsd(Transform):
+    """Add the registration's results on the grids the scans came with.
+
+    On the fixed grid: `displacement_mm` (3, H, W, D), RAS; `warped` and `aligned` (1, H, W, D), the moving scan through
+    the whole transform and through the initial alignment alone, HU; `jacobian` (1, H, W, D) of the whole transform. On
+    the moving grid: `inverse_displacement_mm` (3, H, W, D), RAS.
+    """
+
+    def __call__(self, data: Pair) -> dict[Hashable, Any]:
+        pair = dict(data)
+        fixed, moving = pair["fixed"], pair["moving"]
+        transform = world_transform(pair)
+        pair["displacement_mm"] = _displacement(transform, fixed)
+        pair["jacobian"] = MetaTensor(
+            jacobian_determinant(pair["displacement_mm"].as_tensor(), fixed.affine)[None], affine=fixed.affine
+        )
+        pair["warped"] = _warp(moving, transform, fixed)
+        pair["aligned"] = _warp(moving, transform.affine_only, fixed)
+        pair["inverse_displacement_mm"] = _displacement(transform.inverse(), moving)
+        return pair
+
+
+def _grid(scan: MetaTensor) -> tuple[int, int, int]:
+    height, width, depth = scan.shape[1:]
+    return height, width, depth
+
+
+def _displacement(transform: WorldTransform, scan: MetaTensor) -> MetaTensor:
+    return MetaTensor(transform.displacement_mm(_grid(scan), scan.affine), affine=scan.affine)
+
+
+def _warp(moving: MetaTensor, transform: WorldTransform, fixed: MetaTensor) -> MetaTensor:
+    points_vox: Tensor = transform.map_grid(_grid(fixed), fixed.affine, moving.affine)
+    return MetaTensor(resample(moving.as_tensor().float().cpu(), points_vox, OUTSIDE_HU), affine=fixed.affine)

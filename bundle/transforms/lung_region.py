@@ -1,0 +1,121 @@
+"""Find the lungs in a chest CT."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from scipy import ndimage
+
+from bundle.geometry import identity_vox, resample
+from bundle.transforms.coarsen import coarsen
+
+log = logging.getLogger(__name__)
+
+WORK_SPACING_MM = 3.0
+AIR_HU = -1000.0
+PADDING_HU = (
+    -1100.0
+)  # below any calibrated air: scanners mark what lies outside the field of view with -2000 and the like
+TISSUE_HU = -400.0  # between aerated lung and soft tissue
+AIR_MARGIN_HU = 25.0  # emphysema stays this much above the air around the patient
+OPENING_MM = 3.0  # cuts skin folds, the trachea's wall and the table's gaps from the lungs
+CLOSING_MM = 9.0  # takes in the vessels
+MAX_OPEN_SHARE = 0.35  # of a part's surface on the sides of the scan: 0.4 to 0.55 for outside air, below 0.1 for lungs
+MIN_LUNG_ML = 150.0
+MIN_SHARE = 0.15  # a second lung smaller than this share of the first is a gas bubble or a slice of the other side
+
+
+def find_lungs(scan: MetaTensor) -> MetaTensor | None:
+    """Mask (1, H, W, D) uint8 of the lungs on the scan's own grid, or None if there are none.
+
+    Air below -400 HU splits into connected parts. A part is the air around the patient if much of its surface lies on
+    the sides of the scan, and bowel gas if it reads as empty as that air; of the others the largest and a comparable
+    second one are the lungs. Neither a closed chest wall nor a whole lung is needed, so single lungs and lungs cut by
+    the field of view are found too.
+
+    Args:
+        scan: (1, H, W, D), HU, with its affine.
+    """
+    coarse = coarsen(scan, WORK_SPACING_MM)
+    hu = coarse[0].numpy()
+    spacing = coarse.pixdim.numpy()
+    padding = hu < PADDING_HU
+    air = (hu < TISSUE_HU) & ~padding
+    labels, count = ndimage.label(ndimage.binary_opening(air, _ball(OPENING_MM, spacing)))
+    if count == 0:
+        return None
+    index = np.arange(1, count + 1)
+    sizes_ml = ndimage.sum_labels(np.ones_like(hu), labels, index) * float(np.prod(spacing)) / 1000
+    medians_hu = ndimage.median(hu, labels, index)
+    open_shares = _open_shares(labels, padding, index)
+    is_outside = open_shares > MAX_OPEN_SHARE
+    outside_hu = min([AIR_HU, *medians_hu[is_outside & (sizes_ml > MIN_LUNG_ML)]])
+    is_lung = ~is_outside & (sizes_ml > MIN_LUNG_ML) & (medians_hu > outside_hu + AIR_MARGIN_HU)
+    if not is_lung.any():
+        return None
+    largest = sorted(index[is_lung], key=lambda i: -sizes_ml[i - 1])[:2]
+    lungs = [i for i in largest if sizes_ml[i - 1] >= MIN_SHARE * sizes_ml[largest[0] - 1]]
+    closed = ndimage.binary_closing(np.pad(np.isin(labels, lungs), 4, mode="edge"), _ball(CLOSING_MM, spacing))[
+        4:-4, 4:-4, 4:-4
+    ]
+    filled = ndimage.binary_fill_holes(closed & ~padding)
+    return _on_grid_of(scan, MetaTensor(torch.from_numpy(filled.astype(np.float32))[None], affine=coarse.affine))
+
+
+def _open_shares(labels: np.ndarray, padding: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Share of each part's surface that lies on the in-plane sides of the scan or on its padding."""
+    sides = np.ones_like(padding)
+    sides[1:-1, 1:-1, :] = False
+    sides |= ndimage.binary_dilation(padding)
+    neighbourhood_min = ndimage.minimum_filter(
+        labels, footprint=ndimage.generate_binary_structure(3, 1), mode="constant"
+    )
+    surface = (labels > 0) & (neighbourhood_min != labels)
+    on_surface = ndimage.sum_labels(surface, labels, index)
+    return np.asarray(ndimage.sum_labels(surface & sides, labels, index) / np.maximum(on_surface, 1))
+
+
+def _ball(radius_mm: float, spacing: np.ndarray) -> np.ndarray:
+    """Ellipsoidal structuring element of `radius_mm` on a grid of `spacing` (at least one voxel in each axis)."""
+    radii = np.maximum(np.round(radius_mm / spacing).astype(int), 1)
+    axes = np.ogrid[tuple(slice(-r, r + 1) for r in radii)]
+    return sum((axis / radius) ** 2 for axis, radius in zip(axes, radii, strict=True)) <= 1.0
+
+
+def _on_grid_of(scan: MetaTensor, mask: MetaTensor) -> MetaTensor:
+    """Bring a coarse mask (1, h, w, d) back to the grid of `scan` by trilinear interpolation at one half."""
+    to_coarse = (torch.linalg.inv(mask.affine.double()) @ scan.affine.double()).float()
+    points = identity_vox(list(scan.shape[1:]), mask)[0]
+    points = torch.einsum("ab,bhwd->ahwd", to_coarse[:3, :3], points) + to_coarse[:3, 3].view(3, 1, 1, 1)
+    return MetaTensor((resample(mask.as_tensor(), points, fill=0.0) >= 0.5).to(torch.uint8), affine=scan.affine)
+
+
+class LungRegiond(MapTransform):
+    """Add the lung mask `<key>_mask` of every scan that comes without one.
+
+    A mask that is already there (the user's own) is kept. Where no lung is found (MR, other anatomy) the whole image
+    takes its place, with a warning. `<key>_lungs_found` tells the report which it was.
+    """
+
+    def __init__(self, keys: KeysCollection) -> None:
+        super().__init__(keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        pair = dict(data)
+        for key in self.key_iterator(pair):
+            scan = pair[key]
+            given = pair.get(f"{key}_mask")
+            mask = find_lungs(scan) if given is None else (given > 0).to(torch.uint8)
+            pair[f"{key}_lungs_found"] = mask is not None
+            if mask is None:
+                log.warning("%s: no lung found in the %s scan, the whole image is used", pair.get("name", "pair"), key)
+                mask = MetaTensor(torch.ones_like(scan, dtype=torch.uint8), affine=scan.affine)
+            pair[f"{key}_mask"] = mask
+        return pair
