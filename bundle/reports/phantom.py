@@ -26,7 +26,7 @@ COLUMNS = (
 )
 LANDMARK_SLAB_MM = 5.0  # landmarks this close to a slice are drawn on it
 AIR_HU = -1000.0
-DPI = 110
+DPI = 75
 
 
 def draw_phantom(case: PhantomCase, path: Path) -> None:
