@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+
+class TotalVariationLoss(_Loss):
+    """Mean absolute (or squared) forward difference of a displacement field, over its components and the three axes.
+
+    Each axis weighs the same, whatever the sides: a ddf whose component n grows by a along axis m alone gives |a| / 9.
+
+    Args:
+        squared: squared differences (diffusion, as in the authors' code) instead of absolute ones.
+        reduction: "mean", or "none" for one value a sample and component.
+    Raises: ValueError for another reduction.
+    Source: He et al. 2021, eq. 5.
+    """
+
+    def __init__(self, *, squared: bool = False, reduction: Literal["mean", "none"] = "mean") -> None:
+        super().__init__()
+        if reduction not in ("mean", "none"):
+            raise ValueError(f"reduction: expected 'mean' or 'none', got {reduction!r}")
+        self.squared = squared
+        self.reduction = reduction
+
+    def forward(self, ddf_vox: Tensor) -> Tensor:
+        """Map a ddf (B, 3, H, W, D), voxels, to a scalar, or (B, 3) without reduction; float32 or better.
+
+        Raises: ValueError if a side is shorter than two voxels.
+        """
+        if ddf_vox.dim() != 5 or min(ddf_vox.shape[2:]) < 2:
+            raise ValueError(f"ddf_vox: expected (B, 3, H, W, D), sides of 2 or more, got {tuple(ddf_vox.shape)}")
+        ddf_vox = ddf_vox.to(torch.promote_types(ddf_vox.dtype, torch.float32))
+        total = ddf_vox.new_zeros(ddf_vox.shape[:2])
+        for axis in (2, 3, 4):
+            difference = ddf_vox.diff(dim=axis)
+            size = difference.square() if self.squared else difference.abs()
+            total = total + size.mean(dim=(2, 3, 4)) / 3
+        return total.mean() if self.reduction == "mean" else total

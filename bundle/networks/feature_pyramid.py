@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+NEGATIVE_SLOPE = 0.1  # of the pyramid only, as in the authors' code; the rest of the network has 0.05
+
+
+class FeaturePyramid(nn.Module):
+    """Features of one scan at 1/2, 1/4, ... of its resolution; both scans of a pair go through the same weights.
+
+    Args:
+        channels: of each level, fine to coarse.
+    Source: He et al. 2021, sec. 3.1; layers as in the authors' code.
+    """
+
+    def __init__(self, *, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList()
+        in_channels = 1
+        for out_channels in channels:
+            self.levels.append(
+                nn.Sequential(
+                    nn.Conv3d(in_channels, out_channels, kernel_size=3, stride=2, padding=1),
+                    nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+                    nn.Conv3d(out_channels, out_channels, kernel_size=3, padding=1),
+                    nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+                    nn.Conv3d(out_channels, out_channels, kernel_size=3, padding=1),
+                    nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+                )
+            )
+            in_channels = out_channels
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map (B, 1, H, W, D) to one tensor (B, channels[l], H / 2^(l+1), ...) a level, fine to coarse."""
+        features = []
+        for level in self.levels:
+            image = level(image)
+            features.append(image)
+        return features
