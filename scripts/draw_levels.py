@@ -1,0 +1,87 @@
+"""Draw what the network predicts level by level (Figs. 3 and 4 of He et al. 2021, arXiv:2106.07608)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import fire
+import torch
+from monai.bundle import ConfigParser
+from torch import Tensor, nn
+
+from bundle.data import make_pair
+from bundle.geometry import WorldTransform, resample
+from bundle.reports.levels import draw_level_fields, draw_warped_scans
+
+log = logging.getLogger(__name__)
+AIR_HU = -1000.0
+
+
+def draw_levels(
+    fixed: str,
+    moving: str,
+    out: str,
+    config: str = "configs/inference.json",
+    model: str | None = None,
+) -> None:
+    """Write levels.png (field of each level) and warped.png (fixed, moving, warped) of a pair to OUT.
+
+    Args:
+        fixed: inhale scan, any format the inference reads.
+        moving: exhale scan.
+        out: folder, made if missing.
+        config: its `preprocessing` and `network_def` are used.
+        model: weights, a state dict; those of the config (`weights`) if left out.
+    """
+    parser = ConfigParser()
+    parser.read_config(config)
+    (item,) = make_pair(fixed=fixed, moving=moving)
+    pair = parser.get_parsed_content("preprocessing")(item)
+    network = parser.get_parsed_content("network_def")
+    weights = parser.get_parsed_content("weights") if model is None else model
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_pair(pair, network.cpu().eval(), folder)
+    log.info("%s: levels.png and warped.png", folder)
+
+
+def draw_pair(pair: dict[str, Any], network: nn.Module, folder: Path) -> None:
+    """Draw one preprocessed pair.
+
+    Args:
+        pair: `image` (2, H, W, D), `mask_net`, `fixed_affine`, `moving_affine` of the network grid; `fixed`, `moving`
+            and `fixed_mask` on their own grids.
+        network: has `forward_levels`.
+        folder: existing.
+    """
+    fixed = pair["fixed"]
+    with torch.inference_mode():
+        levels = network.forward_levels(torch.as_tensor(pair["image"])[None].float())
+    draw_level_fields(
+        folder / "levels.png",
+        levels_vox=[ddf_vox[0] for ddf_vox in levels],
+        affine=pair["fixed_affine"],
+        mask=pair["mask_net"][0] > 0.5,  # its edges are soft
+    )
+    transform = WorldTransform(levels[-1], pair["fixed_affine"], pair["moving_affine"])
+    scans = {
+        "fixed": fixed[0],
+        "moving, aligned": _on_fixed_grid(pair, transform.affine_only),
+        "warped": _on_fixed_grid(pair, transform),
+    }
+    draw_warped_scans(folder / "warped.png", scans_hu=scans, affine=fixed.affine, mask=pair["fixed_mask"][0])
+
+
+def _on_fixed_grid(pair: dict[str, Any], transform: WorldTransform) -> Tensor:
+    fixed, moving = pair["fixed"], pair["moving"]
+    height, width, depth = fixed.shape[1:]
+    points_vox = transform.map_grid((height, width, depth), fixed.affine, moving.affine)
+    return resample(moving.as_tensor().float(), points_vox, AIR_HU)[0]
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    fire.Fire(draw_levels)
