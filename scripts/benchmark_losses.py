@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import multiprocessing
+import os
 import statistics
 import time
 import warnings
@@ -38,6 +39,8 @@ def benchmark_losses(
         repeats: timed runs, after one to warm up; the median counts.
         threads: of torch; the table calls the machine by them.
     """
+    # Read by the measuring processes when they load torch: threads that spin lose whole time slices on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     rows = [
         {
             "loss": name,

@@ -62,7 +62,8 @@ def pairs_to_register(
     else:
         raise ValueError("expected either --fixed and --moving (and what belongs to them) or --pairs_file")
     check_pairs(pairs)
-    _check_writable(folder)
+    for place in [folder, *folders]:
+        _check_writable(place)
     return [{**pair, "output_dir": str(place)} for pair, place in zip(pairs, folders, strict=True)]
 
 

@@ -17,7 +17,7 @@ from bundle.data.phantom_render import Scene, add_noise, grid_points, render
 from bundle.data.phantom_tissue import draw_parenchyma
 from bundle.data.phantom_trees import grow_structures
 
-VERSION = 4  # part of the cache folder's name: raise it with every change of what a seed gives
+VERSION = 5  # part of the cache folder's name: raise it with every change of what a seed gives
 NUM_LANDMARKS = 300
 LANDMARK_DEPTH_MM = 5.0  # a field sampled on voxels blurs the slip at the pleura: landmarks keep away from it
 DIRECTIONS = ((-1, -1, 1), (1, 1, 1), (-1, -1, -1))  # ITK's identity, NIfTI's, DIR-Lab's

@@ -156,17 +156,17 @@ def _draw_lung_motion(rng: np.random.Generator, inhale: LungShape, exhale: LungS
     cloud = inhale.cloud()
     disc = inhale.to_chart(*cloud)
     while True:
-        ripple = np.stack([rng.uniform(-0.12, 0.12, 2), rng.uniform(0, 6.3, 2), rng.uniform(0, 6.3, 2)], axis=1)
+        ripple = np.stack([rng.uniform(-0.06, 0.06, 2), rng.uniform(0, 6.3, 2), rng.uniform(0, 6.3, 2)], axis=1)
         waves = np.concatenate(
             [rng.uniform(-1, 1, (2, 3, 1)), rng.uniform(-2.2, 2.2, (2, 3, 3)), rng.uniform(0, 6.3, (2, 3, 1))], axis=2
         )
-        waves[0, :, 0] *= 0.16  # of half a width: 3 to 5 mm are left after the best affine
-        waves[1, :, 0] *= 0.12
+        waves[0, :, 0] *= 0.08  # of half a width
+        waves[1, :, 0] *= 0.06
         motion = LungMotion(
             inhale=inhale,
             exhale=exhale,
             lift_mm=1.0,
-            curve=float(rng.uniform(-0.5, 0.35)),
+            curve=float(rng.uniform(-0.35, 0.25)),
             ripple=ripple.tolist(),
             waves=waves.tolist(),
         )

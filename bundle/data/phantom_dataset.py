@@ -21,7 +21,7 @@ from bundle.io import atomic_path, write_displacement, write_image, write_landma
 
 log = logging.getLogger(__name__)
 
-NUM_TRAINING, NUM_VALIDATION, NUM_TEST = 8, 2, 3
+NUM_TRAINING, NUM_VALIDATION, NUM_TEST = 24, 2, 3
 SPACING_MM = (2.0, 2.0, 2.5)
 WORKERS = 2  # threads: numpy and torch release the interpreter for most of the work
 RECORD = "phantom.json"  # written last into a case's folder: what it was made from

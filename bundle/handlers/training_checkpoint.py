@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader, CheckpointSaver, EarlyStopHandler
@@ -46,12 +47,28 @@ class ValidationState:
         self.early_stop._handler.load_state_dict(state["early_stop"])
 
 
-class TrainingCheckpoint:
-    """MONAI's CheckpointSaver and CheckpointLoader for everything a run needs to go on, the trainer's epoch included.
+class _GradScalerState:
+    """The loss scale of mixed precision. MONAI's trainer makes its scaler anew when it runs; without AMP it is None."""
 
-    To resume, the newest readable checkpoint is loaded before training starts; a folder without any starts from the
-    beginning, so one command serves a job that may be killed at any time. Place it after the ValidationHandler, whose
-    results belong to the epoch that is saved.
+    def __init__(self, trainer: Engine) -> None:
+        self.trainer = trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        scaler = getattr(self.trainer, "scaler", None)
+        return {} if scaler is None else scaler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        scaler = getattr(self.trainer, "scaler", None)
+        if scaler is not None and state:  # a run may go on with another precision
+            scaler.load_state_dict(dict(state))
+
+
+class TrainingCheckpoint:
+    """MONAI's CheckpointSaver and CheckpointLoader for everything a run needs to go on.
+
+    The trainer's epoch and its loss scale (mixed precision) are saved with the rest. To resume, the newest readable
+    checkpoint is loaded before training starts; a folder without any starts from the beginning, so one command serves a
+    job that may be killed at any time. Place it after the ValidationHandler, whose results belong to the epoch saved.
 
     Args:
         directory: where checkpoints go; the latest two are kept.
@@ -78,11 +95,12 @@ class TrainingCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""
-        self.state["trainer"] = engine
+        self.state |= {"trainer": engine, "grad_scaler": _GradScalerState(engine)}
         engine.add_event_handler(Events.STARTED, self.start)
         CheckpointSaver(
             str(self.directory), self.state, save_interval=self.interval, n_saved=NUM_KEPT, epoch_level=True
         ).attach(engine)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.prune)
 
     def start(self, engine: Engine) -> None:
         """Load the newest checkpoint, or clear the folder for a new run."""
@@ -101,6 +119,13 @@ class TrainingCheckpoint:
             log.info("%s: going on after epoch %d", path, engine.state.epoch)
             return
         log.warning("%s: no checkpoint to resume from, training starts from the beginning", self.directory)
+
+    def prune(self) -> None:
+        """Remove what the saver of an interrupted run had kept; this run's saver knows its own checkpoints only."""
+        if idist.get_rank() == 0:
+            by_age = sorted(self.directory.glob(PATTERN), key=lambda path: path.stat().st_mtime_ns)
+            for path in by_age[:-NUM_KEPT]:
+                path.unlink()
 
 
 def _epoch(path: Path) -> int:

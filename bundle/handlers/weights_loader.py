@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ class WeightsLoader(CheckpointLoader):
     """MONAI's CheckpointLoader for one network, with errors that name the file; runs before the first scan is read.
 
     Args:
-        path: state dict, float32 or float16.
+        path: state dict, float32 or float16, or a checkpoint of a training run that holds one as `network`.
         network: to load into; every tensor must fit.
         map_location: device to load to.
     Raises: when the evaluation starts, FileNotFoundError, or ValueError for a file that is no state dict or belongs to
@@ -29,11 +30,15 @@ class WeightsLoader(CheckpointLoader):
         """Load."""
         if not Path(self.load_path).is_file():
             raise FileNotFoundError(f"{self.load_path}: no such weights file; train first, or pass --weights FILE")
+        try:
+            weights = torch.load(self.load_path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+            raise ValueError(f"{self.load_path}: not a file of weights, or a damaged one: {error}") from error
+        if not isinstance(weights, Mapping):
+            raise ValueError(f"{self.load_path}: expected a state dict of weights, got a {type(weights).__name__}")
         network = self.load_dict["network"]
         try:
             super().__call__(engine)
-        except (pickle.UnpicklingError, EOFError) as error:
-            raise ValueError(f"{self.load_path}: not a file of weights: {error}") from error
         except RuntimeError as error:
             raise ValueError(
                 f"{self.load_path}: the weights do not fit {type(network).__name__}, which expects "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ class RegistrationInferer(Inferer):
     tensor for each input of `metadata.json`.
     """
 
-    def __call__(  # type: ignore[override]  # `moving` stands where MONAI leaves the arguments open
+    def __call__(
         self, inputs: Tensor, network: nn.Module, moving: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Run the network.
@@ -27,5 +28,7 @@ class RegistrationInferer(Inferer):
             moving: (B, 1, H, W, D), with `inputs` of one channel.
         """
         image = inputs if moving is None else torch.cat([inputs, moving], dim=1)
+        if isinstance(image, MetaTensor):  # every operation on one copies its metadata: slower than the convolutions
+            image = image.as_tensor()
         ddf_vox: Tensor = network(image, *args, **kwargs)
         return ddf_vox.float()

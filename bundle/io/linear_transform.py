@@ -11,6 +11,7 @@ from torch import Tensor
 from bundle.geometry import swap_ras_lps_affine
 
 SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat")
+MIN_VOLUME_FACTOR = 1e-3  # no two scans of one chest differ by more
 
 
 def read_linear_transform(path: str | Path) -> Tensor:
@@ -21,7 +22,7 @@ def read_linear_transform(path: str | Path) -> Tensor:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an ITK transform file, or one with a transform that is not linear.
+        ValueError: not an ITK transform file, or one with a transform that is not linear or has no inverse.
     """
     path = Path(path)
     if not path.is_file():
@@ -35,6 +36,9 @@ def read_linear_transform(path: str | Path) -> Tensor:
         if not transform.IsLinear() or transform.GetInputSpaceDimension() != 3:
             raise ValueError(f"{path}: expected a linear 3-D transform, got {type(transform).__name__}")
         affine = affine @ _as_affine(transform)
+    volume_factor = float(torch.linalg.det(affine[:3, :3]))
+    if not abs(volume_factor) > MIN_VOLUME_FACTOR:  # so that NaN is refused too
+        raise ValueError(f"{path}: the transform is singular: it changes volumes by a factor of {volume_factor:g}")
     return swap_ras_lps_affine(affine)
 
 

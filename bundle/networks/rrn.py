@@ -11,7 +11,7 @@ from bundle.networks.feature_pyramid import FeaturePyramid
 from bundle.networks.field_estimator import CONTEXT_CHANNELS, NEGATIVE_SLOPE, FieldEstimator
 from bundle.networks.final_estimator import FinalEstimator
 
-HEAD_GAIN = 0.1
+HEAD_GAIN = 0.01
 
 
 class RRN(nn.Module):

@@ -44,6 +44,7 @@ class SaveRegistrationd(Transform):
         pair = dict(data)
         folder = Path(pair["output_dir"])
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / REPORT).unlink(missing_ok=True)  # it would call a mixture of old and new files complete
         affine = pair["fixed"].affine
         write_image(folder / "warped.nii.gz", pair["warped"][0], affine, dtype=np.int16)
         write_image(folder / "jacobian.nii.gz", pair["jacobian"][0], affine)

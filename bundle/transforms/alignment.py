@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from monai.config import KeysCollection
@@ -19,20 +19,30 @@ from bundle.transforms.coarsen import coarsen
 
 log = logging.getLogger(__name__)
 
-AlignmentMethod = Literal["identity", "centroid", "affine"]
+AlignmentMethod = Literal["identity", "centroid", "translation", "affine"]
 
 MAX_ITERATIONS = 60
 
 
 class Level(NamedTuple):
-    """One step from coarse to fine: voxel size, tissue around the lungs that counts, global or local correlation."""
+    """One step from coarse to fine: voxel size, tissue around the lungs that counts, global or local correlation, and
+    whether the linear part is free or only the shift."""
 
     voxel_mm: float
     rim_mm: float
     local: bool
+    linear: bool
 
 
-LEVELS = (Level(12.0, 18.0, local=False), Level(6.0, 6.0, local=True), Level(4.0, 6.0, local=True))
+LEVELS: dict[AlignmentMethod, tuple[Level, ...]] = {
+    "centroid": (),
+    "translation": (Level(12.0, 18.0, local=False, linear=False), Level(6.0, 6.0, local=True, linear=False)),
+    "affine": (
+        Level(12.0, 18.0, local=False, linear=True),
+        Level(6.0, 6.0, local=True, linear=True),
+        Level(4.0, 6.0, local=True, linear=True),
+    ),
+}
 DENSITY_WINDOW_HU = (-1000.0, 0.0)  # air to water; bones and contrast agent would outweigh the lungs
 
 
@@ -41,7 +51,7 @@ def align_lungs(
 ) -> Tensor:
     """World affine (4, 4) float64, RAS mm, that maps fixed points to moving points.
 
-    "centroid" puts the lung centroids over each other. "affine" goes on, coarse to fine: global correlation of
+    "centroid" puts the lung centroids over each other. "translation" and "affine" go on, coarse to fine: correlation of
     the lungs and the tissue around them finds the large motion, local correlation then matches vessels, which the
     density of the lungs and the chest wall, past which they slide, do not distract.
 
@@ -52,9 +62,8 @@ def align_lungs(
         return torch.eye(4, dtype=torch.float64)
     centre = _centroid_mm(fixed_mask)
     linear, offset = torch.eye(3, dtype=torch.float64), _centroid_mm(moving_mask)
-    if method == "affine":
-        for level in LEVELS:
-            linear, offset = _refine(linear, offset, centre, fixed, moving, fixed_mask, level)
+    for level in LEVELS[method]:
+        linear, offset = _refine(linear, offset, centre, fixed, moving, fixed_mask, level)
     affine = torch.eye(4, dtype=torch.float64)
     affine[:3, :3] = linear
     affine[:3, 3] = offset - linear @ centre
@@ -83,7 +92,8 @@ def _refine(
     parameters = torch.zeros(3, 4, dtype=torch.float64, requires_grad=True)
 
     def compose() -> tuple[Tensor, Tensor]:
-        return linear + axes @ parameters[:, :3] @ axes.T / 100, offset + axes @ parameters[:, 3]
+        turned = linear + axes @ parameters[:, :3] @ axes.T / 100 if level.linear else linear
+        return turned, offset + axes @ parameters[:, 3]
 
     def dissimilarity() -> Tensor:
         turned, shifted = compose()
@@ -105,7 +115,7 @@ def _refine(
         return loss
 
     with torch.enable_grad():
-        before = float(optimizer.step(closure))
+        before = float(optimizer.step(closure).detach())
     with torch.no_grad():
         after = float(dissimilarity())
         log.info("affine alignment at %.0f mm: correlation %.4f, before %.4f", level.voxel_mm, -after, -before)
@@ -114,7 +124,7 @@ def _refine(
 
 def _crop(density: MetaTensor, mask: MetaTensor, rim_mm: float) -> tuple[Tensor, Tensor, Tensor]:
     """Density and region (1, 1, h, w, d) cut to the lungs and a rim, and the coordinates (n, 3) of these voxels."""
-    lungs = (mask[0] >= 0.5).numpy()
+    lungs = (mask[0] >= min(0.5, float(mask.max()))).numpy()  # a small mask fills no coarse voxel by half
     region = torch.from_numpy(ndimage.distance_transform_edt(~lungs, mask.pixdim.numpy()) <= rim_mm)
     inside = region.nonzero()
     low, high = inside.amin(dim=0), inside.amax(dim=0) + 1
@@ -139,10 +149,16 @@ class InitialAlignmentd(MapTransform):
     """Add `initial_affine` (4, 4), fixed world to moving world, RAS mm.
 
     Needs `fixed`, `moving` and their masks. A pair that brings `initial_affine` (the user's own transform) keeps it.
+
+    Args:
+        method: see `align_lungs`.
+    Raises: ValueError for an unknown method.
     """
 
     def __init__(self, keys: KeysCollection = ("fixed", "moving"), *, method: AlignmentMethod = "affine") -> None:
         super().__init__(keys)
+        if method not in get_args(AlignmentMethod):
+            raise ValueError(f"method: expected one of {get_args(AlignmentMethod)}, got {method!r}")
         self.method = method
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

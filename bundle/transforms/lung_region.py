@@ -20,14 +20,15 @@ log = logging.getLogger(__name__)
 
 WORK_SPACING_MM = 3.0
 AIR_HU = -1000.0
-PADDING_HU = (
-    -1100.0
-)  # below any calibrated air: scanners mark what lies outside the field of view with -2000 and the like
+PADDING_HU = -1100.0  # below any calibrated air: scanners mark what lies outside the field of view with -2000
 TISSUE_HU = -400.0  # between aerated lung and soft tissue
 AIR_MARGIN_HU = 25.0  # emphysema stays this much above the air around the patient
+FOAM_MARGIN_HU = 75.0  # and what lies between the patient and the table, air and foam, below this
 OPENING_MM = 3.0  # cuts skin folds, the trachea's wall and the table's gaps from the lungs
 CLOSING_MM = 9.0  # takes in the vessels
+DEEP_MM = 6.0  # so far from a part's surface its density is its own; nearer, thin pockets of air read like lung
 MAX_OPEN_SHARE = 0.35  # of a part's surface on the sides of the scan: 0.4 to 0.55 for outside air, below 0.1 for lungs
+MIN_OPEN_SHARE = 0.02  # less is the wall of a lung that lies close to the side of the scan
 MIN_LUNG_ML = 150.0
 MIN_SHARE = 0.15  # a second lung smaller than this share of the first is a gas bubble or a slice of the other side
 
@@ -36,9 +37,10 @@ def find_lungs(scan: MetaTensor) -> MetaTensor | None:
     """Mask (1, H, W, D) uint8 of the lungs on the scan's own grid, or None if there are none.
 
     Air below -400 HU splits into connected parts. A part is the air around the patient if much of its surface lies on
-    the sides of the scan, and bowel gas if it reads as empty as that air; of the others the largest and a comparable
-    second one are the lungs. Neither a closed chest wall nor a whole lung is needed, so single lungs and lungs cut by
-    the field of view are found too.
+    the sides of the scan, and bowel gas or a pocket of air if it is thin or, deep inside, as empty as that air. A part
+    that runs through the scan from end to end and is open to a side must be denser, since a narrow field of view cuts
+    off the foam of the table. Of the others the largest and a comparable second one are the lungs. Neither a closed
+    chest wall nor a whole lung is needed, so single lungs and lungs cut by the field of view are found too.
 
     Args:
         scan: (1, H, W, D), HU, with its affine.
@@ -53,14 +55,18 @@ def find_lungs(scan: MetaTensor) -> MetaTensor | None:
         return None
     index = np.arange(1, count + 1)
     sizes_ml = ndimage.sum_labels(np.ones_like(hu), labels, index) * float(np.prod(spacing)) / 1000
-    medians_hu = ndimage.median(hu, labels, index)
+    deep = np.where(ndimage.binary_erosion(labels > 0, _ball(DEEP_MM, spacing), border_value=1), labels, 0)
+    medians_hu = ndimage.median(hu, deep, index)
     open_shares = _open_shares(labels, padding, index)
     is_outside = open_shares > MAX_OPEN_SHARE
-    outside_hu = min([AIR_HU, *medians_hu[is_outside & (sizes_ml > MIN_LUNG_ML)]])
-    is_lung = ~is_outside & (sizes_ml > MIN_LUNG_ML) & (medians_hu > outside_hu + AIR_MARGIN_HU)
-    if not is_lung.any():
-        return None
+    is_thick = np.isin(index, deep)
+    outside_hu = min([AIR_HU, *medians_hu[is_outside & is_thick & (sizes_ml > MIN_LUNG_ML)]])
+    is_through = _runs_through(labels, padding, index) & (open_shares > MIN_OPEN_SHARE)
+    margin_hu = np.where(is_through, FOAM_MARGIN_HU, AIR_MARGIN_HU)
+    is_lung = ~is_outside & is_thick & (medians_hu > outside_hu + margin_hu)
     largest = sorted(index[is_lung], key=lambda i: -sizes_ml[i - 1])[:2]
+    if not largest or sizes_ml[largest[0] - 1] < MIN_LUNG_ML:
+        return None
     lungs = [i for i in largest if sizes_ml[i - 1] >= MIN_SHARE * sizes_ml[largest[0] - 1]]
     closed = ndimage.binary_closing(np.pad(np.isin(labels, lungs), 4, mode="edge"), _ball(CLOSING_MM, spacing))[
         4:-4, 4:-4, 4:-4
@@ -80,6 +86,12 @@ def _open_shares(labels: np.ndarray, padding: np.ndarray, index: np.ndarray) -> 
     surface = (labels > 0) & (neighbourhood_min != labels)
     on_surface = ndimage.sum_labels(surface, labels, index)
     return np.asarray(ndimage.sum_labels(surface & sides, labels, index) / np.maximum(on_surface, 1))
+
+
+def _runs_through(labels: np.ndarray, padding: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Whether each part reaches both the first and the last slice that is not all padding."""
+    slices = np.flatnonzero(~padding.all(axis=(0, 1)))
+    return np.isin(index, labels[:, :, slices[0]]) & np.isin(index, labels[:, :, slices[-1]])
 
 
 def _ball(radius_mm: float, spacing: np.ndarray) -> np.ndarray:
@@ -102,6 +114,8 @@ class LungRegiond(MapTransform):
 
     A mask that is already there (the user's own) is kept. Where no lung is found (MR, other anatomy) the whole image
     takes its place, with a warning. `<key>_lungs_found` tells the report which it was.
+
+    Raises: ValueError naming the mask's file if the user's mask is empty.
     """
 
     def __init__(self, keys: KeysCollection) -> None:
@@ -113,6 +127,9 @@ class LungRegiond(MapTransform):
             scan = pair[key]
             given = pair.get(f"{key}_mask")
             mask = find_lungs(scan) if given is None else (given > 0).to(torch.uint8)
+            if given is not None and not (given > 0).any():
+                file = given.meta.get("filename_or_obj", f"{key}_mask")
+                raise ValueError(f"{file}: the mask holds no voxel above 0")
             pair[f"{key}_lungs_found"] = mask is not None
             if mask is None:
                 log.warning("%s: no lung found in the %s scan, the whole image is used", pair.get("name", "pair"), key)

@@ -8,7 +8,7 @@ from scripts.benchmark_losses import benchmark_losses
 
 @pytest.mark.slow
 def test_ours_is_no_slower_and_takes_no_more_memory_than_monai(tmp_path: Path) -> None:
-    benchmark_losses(str(tmp_path / "losses.csv"), sides=(96,), repeats=5, threads=1)
+    benchmark_losses(str(tmp_path / "losses.csv"), sides=(96,), repeats=5)
     with (tmp_path / "losses.csv").open() as file:
         ours, monai = csv.DictReader(file)
     # The fastest of several runs: whatever else the machine does only slows a run down.

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.engines import SupervisedEvaluator
+from torch import Tensor, nn
+
+from bundle.inferers import RegistrationInferer
+
+SHAPE = (4, 5, 6)
+
+
+class Network(nn.Module):
+    """Fixed, moving and their difference, in the precision of the input."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.cat([image, image[:, :1] - image[:, 1:]], dim=1)
+
+
+@pytest.fixture
+def image() -> Tensor:
+    return torch.rand(2, 2, *SHAPE, generator=torch.Generator().manual_seed(0))
+
+
+def test_one_tensor_with_both_scans_goes_to_the_network(image: Tensor) -> None:
+    torch.testing.assert_close(RegistrationInferer()(image, Network()), Network()(image))
+
+
+def test_two_tensors_are_fixed_then_moving(image: Tensor) -> None:
+    ddf_vox = RegistrationInferer()(image[:, :1], Network(), image[:, 1:])
+    torch.testing.assert_close(ddf_vox, Network()(image))
+    torch.testing.assert_close(RegistrationInferer()(image[:, :1], Network(), moving=image[:, 1:]), ddf_vox)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_ddf_is_float32_whatever_the_network_computes_in(image: Tensor, dtype: torch.dtype) -> None:
+    assert RegistrationInferer()(image.to(dtype), Network()).dtype == torch.float32
+
+
+def test_monais_engine_takes_it(image: Tensor) -> None:
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=[{"image": image}],
+        network=Network(),
+        inferer=RegistrationInferer(),
+        decollate=False,
+    )
+    evaluator.run()
+    torch.testing.assert_close(evaluator.state.output["pred"], Network()(image))

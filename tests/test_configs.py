@@ -1,0 +1,183 @@
+"""The configs as a table of contents: readable, consistent with each other, and what MONAI's hosts ask for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.json") if path.name != "metadata.json")
+SCHEMA = ROOT.parent / "shared" / "data" / "schema" / "meta_schema_20240725.json"
+# MONAI's usual lines, which hosts and handlers expect as they are
+USUAL_EXPRESSIONS = {
+    "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
+    "$'nccl' if torch.cuda.is_available() else 'gloo'",
+    "$lambda a, b: a < b",
+    "$lambda a, b: a > b",
+}
+OVERLAYS = ("copdgene.json", "multi_gpu_train.json")
+
+
+def load(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "configs" / name).read_text())
+
+
+def iter_expressions(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from iter_expressions(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from iter_expressions(value)
+    elif isinstance(node, str) and node.startswith("$"):
+        yield node
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_expressions_hold_no_logic(path: Path) -> None:
+    for expression in iter_expressions(json.loads(path.read_text())):
+        assert len(expression) <= 100, f"{path}: {expression}"
+        if expression not in USUAL_EXPRESSIONS:
+            assert not re.search(r"\b(for|if|lambda)\b|\[[^\]]*:", expression), f"{path}: {expression}"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_no_line_of_a_config_is_longer_than_the_style_allows(path: Path) -> None:
+    assert max(len(line) for line in path.read_text().splitlines()) <= 130
+
+
+@pytest.mark.parametrize("name", ["train.json", "inference.json", "evaluate.json"])
+def test_every_id_of_a_config_is_used(name: str) -> None:
+    """By another id of the same file, by one that imports it, by MONAI itself, or by whoever calls the run."""
+    config = load(name)
+    files = {name, "inference.json", "evaluate.json"} if name != "train.json" else {name}
+    text = "".join((ROOT / "configs" / file).read_text() for file in files)
+    called = {"_desc_", "imports", "bundle_root", "initialize", "run", "training", "inference", "evaluate"}
+    hosts_read = {"dataset_dir"}  # required by MONAI of every inference config
+    for key in config.keys() - called - hosts_read:
+        assert re.search(rf"@{key}\b|::{key}\b", text), f"{name}: nothing refers to {key!r}"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> None:
+    base = ConfigParser(load("train.json"))
+    overlay = load(name)
+    text = (ROOT / "configs" / name).read_text()
+    for key, value in overlay.items():
+        if key in ("_desc_", "finalize"):
+            continue
+        parent, _, child = key.rpartition("#")
+        if key in base:
+            assert base.get(key) != value, f"{name}: {key} repeats train.json"
+        else:
+            assert parent in base or parent == "", f"{name}: {key} has no parent in train.json"
+            assert f"@{key}" in text or child in ("sampler", "shuffle"), f"{name}: nothing uses {key}"
+
+
+def test_inference_prepares_scans_and_builds_the_network_exactly_as_training_does() -> None:
+    train, inference = load("train.json"), load("inference.json")
+    assert inference["network_def"] == train["network_def"]
+    assert inference["spatial_size"] == train["spatial_size"]
+    assert inference["alignment"] == train["alignment"]
+    shared = inference["preprocessing_transforms"]
+    assert train["preprocessing_transforms"][: len(shared)] == shared
+
+
+def test_the_paper_recipe_is_an_override_of_a_screenful() -> None:
+    assert len((ROOT / "configs" / "copdgene.json").read_text().splitlines()) <= 40
+    recipe = load("copdgene.json")
+    train = load("train.json")
+    assert recipe["spatial_size"] == [256, 256, 256]
+    assert recipe["weights_trained_on"] == "transductive"
+    assert train["optimizer"]["lr"] == 1e-4
+    assert train["loss"]["weight"] == 0.01
+    assert train["train"]["dataloader"]["batch_size"] == 1
+
+
+def test_metadata_names_the_version_on_top_of_the_changelog() -> None:
+    metadata = load("metadata.json")
+    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert metadata["version"] == versions[0]
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_metadata_names_the_versions_of_the_requirements() -> None:
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), flags=re.MULTILINE))
+    metadata = load("metadata.json")
+    assert pins.pop("torch") == metadata["pytorch_version"]
+    assert pins.pop("monai") == metadata["monai_version"]
+    assert pins.pop("numpy") == metadata["numpy_version"]
+    assert pins == metadata["required_packages_version"]
+
+
+@pytest.mark.skipif(not SCHEMA.exists(), reason="MONAI's metadata schema is absent: metadata.json stays unchecked")
+def test_metadata_is_valid_by_monais_schema() -> None:
+    jsonschema.validate(load("metadata.json"), json.loads(SCHEMA.read_text()))
+
+
+@pytest.fixture
+def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where HOSTS run checks: the bundle root, which they do not put on the path themselves."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_root")
+def test_inference_has_every_property_monai_asks_for(small_phantoms: Path) -> None:
+    case = small_phantoms / "test_00"
+    workflow = ConfigWorkflow(
+        workflow_type="infer",
+        config_file="configs/inference.json",
+        meta_file="configs/metadata.json",
+        logging_file="configs/logging.conf",
+        fixed=str(case / "fixed.nii.gz"),
+        moving=str(case / "moving.nii.gz"),
+        output_dir=str(small_phantoms / "properties"),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_root")
+def test_training_has_every_property_monai_asks_for(small_phantoms: Path, tmp_path: Path) -> None:
+    workflow = ConfigWorkflow(
+        workflow_type="train",
+        config_file="configs/train.json",
+        meta_file="configs/metadata.json",
+        logging_file="configs/logging.conf",
+        dataset_dir=str(small_phantoms),
+        output_dir=str(tmp_path),
+        spatial_size=[32, 32, 32],
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_root")
+def test_the_network_takes_and_gives_what_metadata_says() -> None:
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file="configs/metadata.json",
+        config_file="configs/inference.json",
+        n=2,
+        any=1,
+    )
+
+
+@pytest.mark.slow
+def test_released_weights_are_a_plain_state_dict_that_fits_and_is_small() -> None:
+    path = ROOT / "models" / "model.pt"
+    assert path.stat().st_size <= 40e6
+    network = ConfigParser(load("inference.json")).get_parsed_content("network_def")
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -1,0 +1,162 @@
+"""The commands of the README, run as a person runs them, on small phantoms."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bundle.data import make_phantom, write_dirlab_case
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+SMALL = ["--spatial_size", "[32,32,32]", "--num_workers", "1"]
+
+
+def run(*arguments: str | Path, launcher: tuple[str, ...] = ("-m",), check: bool = True) -> str:
+    """Run a module of the bundle in a fresh process, in the bundle root; gives what it printed."""
+    command = [sys.executable, *launcher, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    if check:
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    else:
+        assert done.returncode != 0, done.stdout[-2000:]
+    return done.stdout + done.stderr
+
+
+def train(dataset: Path, out: Path, *options: str, **keywords: tuple[str, ...]) -> str:
+    config = ["--config_file", "configs/train.json"]
+    return run(
+        "monai.bundle", "run", "training", *config, "--dataset_dir", dataset, "--output_dir", out, *SMALL, *options,
+        **keywords,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("trained")
+    return out, train(small_phantoms, out, "--max_epochs", "4", "--val_interval", "2")
+
+
+def checkpoint(out: Path, epoch: int) -> dict[str, torch.Tensor]:
+    return torch.load(out / "checkpoints" / f"checkpoint_epoch={epoch}.pt", weights_only=True)["network"]
+
+
+def test_training_ends_with_a_table_of_all_stages_on_the_test_phantoms(trained: tuple[Path, str]) -> None:
+    out, printed = trained
+    assert "Target registration error" in printed
+    for word in ("without", "aligned", "network", "test_00"):
+        assert word in printed
+    case, _ = json.loads((out / "tre.json").read_text())["cases"]
+    assert case["landmarks"] == 300
+    assert 10 < case["tre_none_mm"] < 35
+    assert case["tre_aligned_mm"] < case["tre_none_mm"]
+
+
+def test_training_leaves_best_weights_two_checkpoints_and_tensorboard_events(trained: tuple[Path, str]) -> None:
+    out, _ = trained
+    assert all(torch.is_tensor(value) for value in torch.load(out / "model.pt", weights_only=True).values())
+    names = sorted(path.name for path in (out / "checkpoints").iterdir())
+    assert names == ["checkpoint_epoch=2.pt", "checkpoint_epoch=4.pt"]
+    assert list(out.glob("events.out.tfevents*"))
+
+
+def test_a_resumed_training_ends_bit_identical_to_one_that_ran_through(
+    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
+) -> None:
+    train(small_phantoms, tmp_path, "--max_epochs", "2", "--val_interval", "2")
+    train(small_phantoms, tmp_path, "--max_epochs", "4", "--val_interval", "2", "--resume", "true")
+    through, resumed = checkpoint(trained[0], 4), checkpoint(tmp_path, 4)
+    assert through.keys() == resumed.keys()
+    assert all(torch.equal(through[key], resumed[key]) for key in through)
+
+
+def test_two_gloo_processes_train_together(small_phantoms: Path, tmp_path: Path) -> None:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
+    printed = run(
+        "monai.bundle", "run", "training",
+        "--config_file", "['configs/train.json','configs/multi_gpu_train.json']",
+        "--dataset_dir", small_phantoms, "--output_dir", tmp_path, *SMALL, "--max_epochs", "1", "--val_interval", "1",
+        launcher=torchrun,
+    )  # fmt: skip
+    assert printed.count("Target registration error") == 1
+    assert (tmp_path / "model.pt").exists()
+
+
+def test_a_pairs_file_is_registered_into_one_folder_a_pair_and_goes_on_where_it_stopped(
+    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
+) -> None:
+    weights = trained[0] / "model.pt"
+    command = (
+        "monai.bundle", "run", "inference", "--config_file", "configs/inference.json",
+        "--pairs_file", small_phantoms / "pairs.json", "--output_dir", tmp_path, "--weights", weights, *SMALL[:2],
+    )  # fmt: skip
+    run(*command)
+    names = {f"{section}_{number:02d}" for section in ("training", "validation", "test") for number in (0, 1)}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    report = json.loads((tmp_path / "test_00" / "report.json").read_text())
+    assert report["scores"]["tre_none_mm"] > report["scores"]["tre_aligned_mm"]
+    (tmp_path / "test_00" / "report.json").unlink()
+    times = {name: (tmp_path / name / "report.json").stat().st_mtime_ns for name in names - {"test_00"}}
+    assert "5 of 6 pairs are finished" in run(*command)
+    assert (tmp_path / "test_00" / "report.json").exists()
+    assert {name: (tmp_path / name / "report.json").stat().st_mtime_ns for name in times} == times
+
+
+def test_register_writes_everything_the_readme_promises(
+    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
+) -> None:
+    case = small_phantoms / "test_00"
+    run(
+        "scripts.register", "--fixed", case / "fixed.nii.gz", "--moving", case / "moving.nii.gz", "--out", tmp_path,
+        "--fixed_landmarks", case / "fixed_landmarks.csv", "--weights", trained[0] / "model.pt",
+    )  # fmt: skip
+    promised = {
+        "warped.nii.gz", "displacement.nii.gz", "inverse_displacement.nii.gz", "jacobian.nii.gz",
+        "moving_landmarks.csv", "overview.png", "report.json",
+    }  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == promised
+
+
+def test_a_dirlab_case_is_prepared_and_evaluated_beside_the_published_rows(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    write_dirlab_case(make_phantom(4, spacing_mm=(5.0, 5.0, 5.0)), tmp_path / "raw", 4)
+    run("scripts.prepare_dirlab", "--source", tmp_path / "raw", "--out", tmp_path / "data")
+    run(
+        "monai.bundle", "run", "evaluate", "--config_file", "configs/evaluate.json",
+        "--dataset_dir", tmp_path / "data", "--output_dir", tmp_path / "out", "--weights", trained[0] / "model.pt",
+        *SMALL[:2],
+    )  # fmt: skip
+    table = (tmp_path / "out" / "tre.md").read_text()
+    for word in ("copd4", "held out", "observer", "pTVreg", "Snapped", "Continuous"):
+        assert word in table
+    (row,) = csv.DictReader((tmp_path / "out" / "tre.csv").open())
+    assert row["name"] == "copd4"
+    assert row["landmarks"] == "300"
+
+
+def test_a_missing_dataset_says_how_to_get_one(tmp_path: Path) -> None:
+    printed = run(
+        "monai.bundle", "run", "training", "--config_file", "configs/train.json", "--dataset_dir", tmp_path / "none",
+        "--output_dir", tmp_path / "out", check=False,
+    )  # fmt: skip
+    assert "prepare_dirlab" in printed
+    assert "embedded data" in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_side_too_small_for_four_levels_is_named(small_phantoms: Path, tmp_path: Path) -> None:
+    case = small_phantoms / "test_00"
+    printed = run(
+        "monai.bundle", "run", "inference", "--config_file", "configs/inference.json",
+        "--fixed", case / "fixed.nii.gz", "--moving", case / "moving.nii.gz",
+        "--output_dir", tmp_path / "out", "--spatial_size", "[32,32,24]", check=False,
+    )  # fmt: skip
+    assert "multiples of 16" in printed
+    assert "24" in printed

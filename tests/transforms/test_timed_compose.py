@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import torch
+from monai.data import CacheDataset, DataLoader, Dataset
+from monai.transforms import RandomizableTransform, Transform
+
+from bundle.transforms import TimedCompose
+
+
+class Sleep(Transform):
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(0.05)
+        return {**data, "slept": True}
+
+
+class Forget(Transform):
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in data.items() if key != "seconds_by_step"}
+
+
+class AddNoise(RandomizableTransform):
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "noise": float(self.R.rand())}
+
+
+def test_every_step_is_timed_by_its_name() -> None:
+    result = TimedCompose([Sleep(), Forget()])({"name": "a"})
+    assert list(result["seconds_by_step"]) == ["Sleep", "Forget"]
+    assert result["slept"]
+    assert 0.05 <= result["seconds_by_step"]["Sleep"] < 1.0
+    assert result["seconds_by_step"]["Forget"] < 0.04
+
+
+def test_steps_of_one_class_add_up() -> None:
+    result = TimedCompose([Sleep(), Forget(), Sleep()])({})
+    assert 0.1 <= result["seconds_by_step"]["Sleep"] < 1.0
+
+
+def test_the_time_between_two_composes_is_the_networks_even_through_a_loader() -> None:
+    loader = DataLoader(Dataset([{"image": torch.zeros(1)}], transform=TimedCompose([Sleep()])), batch_size=1)
+    (batch,) = loader
+    time.sleep(0.05)
+    batch = {**batch, "seconds_by_step": {step: value[0] for step, value in batch["seconds_by_step"].items()}}
+    result = TimedCompose([Forget()])(batch)
+    assert list(result["seconds_by_step"]) == ["Sleep", "Network", "Forget"]
+    assert 0.05 <= result["seconds_by_step"]["Network"] < 1.0
+    assert all(isinstance(value, float) for value in result["seconds_by_step"].values())
+
+
+def test_the_given_pair_is_left_alone() -> None:
+    pair = {"name": "a"}
+    TimedCompose([Sleep()])(pair)
+    assert pair == {"name": "a"}
+
+
+def test_random_transforms_are_seeded_as_in_monais_compose() -> None:
+    compose = TimedCompose([AddNoise(), Sleep()])
+    draws = []
+    for seed in (3, 3, 4):
+        compose.set_random_state(seed=seed)
+        draws.append(compose({})["noise"])
+    assert draws[0] == draws[1] != draws[2]
+    assert compose({})["noise"] != draws[2]  # and are not seeded again by every call
+
+
+def test_a_part_of_the_steps_can_be_run_as_cache_datasets_do() -> None:
+    compose = TimedCompose([Sleep(), AddNoise(), Forget()])
+    dataset = CacheDataset([{"name": "a"}], transform=compose, progress=False)
+    assert dataset[0]["noise"] != dataset[0]["noise"]
+    assert list(dataset[0]["seconds_by_step"])[:1] == ["Sleep"]
+    assert list(compose({}, start=1, end=2)["seconds_by_step"]) == ["AddNoise"]
+
+
+def test_a_failing_step_keeps_its_own_error() -> None:
+    def fail(data: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError("a.nii.gz: constant image")
+
+    with pytest.raises((ValueError, RuntimeError)) as error:
+        TimedCompose([Sleep(), fail])({})
+    chain = [str(error.value), str(error.value.__cause__)]
+    assert any("a.nii.gz: constant image" in text for text in chain)
