@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SLAB_VOXELS = 4_000_000  # native grids are mapped in slabs of this many voxels to bound memory
+SLAB_VOXELS = 4_000_000  # native grids are worked on in slabs of this many voxels to bound memory
 INVERSE_ITERATIONS = 60  # fixed-point steps; stops earlier once no voxel moves by more than INVERSE_TOLERANCE_VOX
 INVERSE_TOLERANCE_VOX = 1e-3
 
@@ -96,11 +96,19 @@ def jacobian_determinant(displacement_mm: Tensor, affine: Tensor) -> Tensor:
 
     Central differences inside, one-sided at the border, through the full affine, so oblique grids are right.
     """
-    du_dp = torch.stack(torch.gradient(displacement_mm, dim=(1, 2, 3)), dim=1)  # (component, voxel axis, H, W, D)
     to_vox = torch.linalg.inv(affine[:3, :3].double()).to(displacement_mm)
-    jacobian = torch.einsum("cahwd,ab->hwdcb", du_dp, to_vox) + torch.eye(3).to(displacement_mm)
-    a, b, c = jacobian.unbind(dim=-2)  # rows; the triple product is much faster than torch.linalg.det on 3 x 3
-    return (a * torch.linalg.cross(b, c, dim=-1)).sum(dim=-1)
+    determinant = torch.empty_like(displacement_mm[0])
+    size = determinant.shape[0]
+    rows = max(1, SLAB_VOXELS // determinant[0].numel())
+    for start in range(0, size, rows):
+        stop = min(start + rows, size)
+        low, high = max(min(start - 1, size - 2), 0), min(max(stop + 1, 2), size)  # with the neighbouring rows
+        gradients = torch.gradient(displacement_mm[:, low:high], dim=(1, 2, 3))
+        du_dp = torch.stack(gradients, dim=1)[:, :, start - low : stop - low]  # (component, voxel axis, h, W, D)
+        jacobian = torch.einsum("cahwd,ab->hwdcb", du_dp, to_vox) + torch.eye(3).to(displacement_mm)
+        a, b, c = jacobian.unbind(dim=-2)  # rows; the triple product is much faster than torch.linalg.det on 3 x 3
+        determinant[start:stop] = (a * torch.linalg.cross(b, c, dim=-1)).sum(dim=-1)
+    return determinant
 
 
 def invert_ddf(ddf_vox: Tensor) -> Tensor:

@@ -145,10 +145,11 @@ def test_slabs_change_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> No
     def results() -> list[Tensor]:
         points_vox = case.transform.map_grid(FIXED_SHAPE, case.fixed_affine, case.moving_affine)
         displacement_mm = case.transform.displacement_mm(FIXED_SHAPE, case.fixed_affine)
-        return [points_vox, resample(moving, points_vox, 7.0), displacement_mm]
+        jacobian = jacobian_determinant(waves_vox(FIXED_SHAPE, amplitude_vox=4.0)[0], case.fixed_affine)
+        return [points_vox, resample(moving, points_vox, 7.0), displacement_mm, jacobian]
 
     whole = results()
-    for slab_voxels in (1, 3 * FIXED_SHAPE[1] * FIXED_SHAPE[2]):  # single rows; slabs whose last one is shorter
+    for slab_voxels in (1, 2 * 72, 3 * 72):  # one, two or three rows of 8 x 9 voxels; the last slab is shorter
         monkeypatch.setattr(geometry, "SLAB_VOXELS", slab_voxels)
         for slabbed, expected in zip(results(), whole, strict=True):
             torch.testing.assert_close(slabbed, expected, atol=2e-4, rtol=0)

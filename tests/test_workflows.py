@@ -108,21 +108,6 @@ def test_a_pairs_file_is_registered_into_one_folder_a_pair_and_goes_on_where_it_
     assert {name: (tmp_path / name / "report.json").stat().st_mtime_ns for name in times} == times
 
 
-def test_register_writes_everything_the_readme_promises(
-    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
-) -> None:
-    case = small_phantoms / "test_00"
-    run(
-        "scripts.register", "--fixed", case / "fixed.nii.gz", "--moving", case / "moving.nii.gz", "--out", tmp_path,
-        "--fixed_landmarks", case / "fixed_landmarks.csv", "--weights", trained[0] / "model.pt",
-    )  # fmt: skip
-    promised = {
-        "warped.nii.gz", "displacement.nii.gz", "inverse_displacement.nii.gz", "jacobian.nii.gz",
-        "moving_landmarks.csv", "overview.png", "report.json",
-    }  # fmt: skip
-    assert {path.name for path in tmp_path.iterdir()} == promised
-
-
 def test_a_dirlab_case_is_prepared_and_evaluated_beside_the_published_rows(
     trained: tuple[Path, str], tmp_path: Path
 ) -> None:

@@ -17,12 +17,12 @@ MIN_VOLUME_FACTOR = 1e-3  # no two scans of one chest differ by more
 def read_linear_transform(path: str | Path) -> Tensor:
     """Read an ITK transform file as an affine (4, 4), float64, RAS mm, that maps fixed points to moving points.
 
-    ITK, SimpleITK, ANTs (.mat) and 3D Slicer write such files (LPS mm); several transforms in one file are composed,
-    the last one first, as ITK's CompositeTransform does.
+    ITK, SimpleITK, ANTs (.mat) and 3D Slicer write such files (LPS mm), with one transform or a CompositeTransform.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an ITK transform file, or one with a transform that is not linear or has no inverse.
+        ValueError: not an ITK transform file; several transforms, whose order no one has fixed; a transform that is not
+            linear or has no inverse.
     """
     path = Path(path)
     if not path.is_file():
@@ -31,11 +31,12 @@ def read_linear_transform(path: str | Path) -> Tensor:
         transforms = itk.transformread(str(path))
     except RuntimeError as error:
         raise ValueError(f"{path}: cannot be read as an ITK transform: {str(error).splitlines()[-1]}") from error
-    affine = torch.eye(4, dtype=torch.float64)
-    for transform in transforms:
-        if not transform.IsLinear() or transform.GetInputSpaceDimension() != 3:
-            raise ValueError(f"{path}: expected a linear 3-D transform, got {type(transform).__name__}")
-        affine = affine @ _as_affine(transform)
+    if len(transforms) != 1:
+        raise ValueError(f"{path}: expected one transform, or several as one CompositeTransform, got {len(transforms)}")
+    transform = transforms[0]
+    if not transform.IsLinear() or transform.GetInputSpaceDimension() != 3:
+        raise ValueError(f"{path}: expected a linear 3-D transform, got {type(transform).__name__}")
+    affine = _as_affine(transform)
     volume_factor = float(torch.linalg.det(affine[:3, :3]))
     if not abs(volume_factor) > MIN_VOLUME_FACTOR:  # so that NaN is refused too
         raise ValueError(f"{path}: the transform is singular: it changes volumes by a factor of {volume_factor:g}")

@@ -68,6 +68,8 @@ class SaveRegistrationd(Transform):
         with atomic_path(folder / REPORT) as path:
             path.write_text(json.dumps(report, indent=2) + "\n")
         log.info("%s: %s", folder, _title(report))
+        if pair["lcc_registered"] < pair["lcc_aligned"]:
+            log.warning("%s: the scans agree less than after the alignment alone: do not trust this field", folder)
         return pair
 
     def _report(self, pair: Mapping[Hashable, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def find_lungs(scan: MetaTensor) -> MetaTensor | None:
         return None
     index = np.arange(1, count + 1)
     sizes_ml = ndimage.sum_labels(np.ones_like(hu), labels, index) * float(np.prod(spacing)) / 1000
-    deep = np.where(ndimage.binary_erosion(labels > 0, _ball(DEEP_MM, spacing), border_value=1), labels, 0)
+    deep = np.where(ndimage.binary_erosion(labels > 0, _ball(DEEP_MM, spacing)), labels, 0)
     medians_hu = ndimage.median(hu, deep, index)
     open_shares = _open_shares(labels, padding, index)
     is_outside = open_shares > MAX_OPEN_SHARE

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
@@ -35,6 +36,15 @@ def test_two_tensors_are_fixed_then_moving(image: Tensor) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_the_ddf_is_float32_whatever_the_network_computes_in(image: Tensor, dtype: torch.dtype) -> None:
     assert RegistrationInferer()(image.to(dtype), Network()).dtype == torch.float32
+
+
+def test_the_network_gets_plain_tensors(image: Tensor) -> None:
+    def network(image: Tensor) -> Tensor:
+        assert type(image) is Tensor
+        return Network()(image)
+
+    ddf_vox = RegistrationInferer()(MetaTensor(image), network)  # type: ignore[arg-type]
+    torch.testing.assert_close(ddf_vox, Network()(image))
 
 
 def test_monais_engine_takes_it(image: Tensor) -> None:

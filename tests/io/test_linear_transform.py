@@ -67,6 +67,17 @@ def test_an_ants_matrix_file_is_read(tmp_path: Path) -> None:
     torch.testing.assert_close(swap_ras_lps(moved)[0].tolist(), list(affine().TransformPoint(point)), atol=1e-6, rtol=0)
 
 
+def test_a_list_of_transforms_is_refused_since_readers_disagree_on_it(tmp_path: Path) -> None:
+    texts = []
+    for number, make in enumerate((euler, affine)):
+        sitk.WriteTransform(make(), tmp_path / "one.tfm")
+        lines = (tmp_path / "one.tfm").read_text().splitlines()
+        texts += [f"#Transform {number}", *[line for line in lines if line and not line.startswith("#")]]
+    (tmp_path / "both.tfm").write_text("\n".join(["#Insight Transform File V1.0", *texts]) + "\n")
+    with pytest.raises(ValueError, match=r"both\.tfm: expected one transform, or several as one Comp.*, got 2"):
+        read_linear_transform(tmp_path / "both.tfm")
+
+
 @pytest.mark.parametrize("name", ["landmarks.txt", "initial.tfm", "initial.h5", "initial.xfm"])
 def test_another_file_is_named_in_the_error(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("point\n1\n1 2 3\n")
@@ -109,7 +120,7 @@ def test_a_two_dimensional_transform_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_without_a_transform_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.tfm").write_text("#Insight Transform File V1.0\n")
-    with pytest.raises(ValueError, match=r"empty\.tfm: "):
+    with pytest.raises(ValueError, match=r"empty\.tfm: (cannot be read|expected one transform)"):
         read_linear_transform(tmp_path / "empty.tfm")
 
 

@@ -98,6 +98,15 @@ def test_a_smaller_field_of_view_of_the_moving_scan_is_no_harder(
     assert mean_error_mm(align(fixed, moving), truth, chest, fixed) < 1.0
 
 
+def test_a_known_shift_is_recovered_where_centroids_lie_apart() -> None:
+    chest, truth = Chest(), known_affine((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    fixed, moving = make_scans(truth, chest, low_mm=(-108, -88, -50), high_mm=(108, 88, 105))
+    assert mean_error_mm(align(fixed, moving, method="centroid"), truth, chest, fixed) > 4
+    affine = align(fixed, moving, method="translation")
+    assert torch.equal(affine[:3, :3], torch.eye(3, dtype=torch.float64))
+    assert mean_error_mm(affine, truth, chest, fixed) < 1.0
+
+
 def test_noise_and_padding_are_no_harder() -> None:
     chest, truth = Chest(), known_affine()
     fixed, moving = make_scans(truth, chest)
