@@ -118,6 +118,11 @@ def test_metadata_names_the_versions_of_the_requirements() -> None:
     assert pins == metadata["required_packages_version"]
 
 
+def test_metadata_repeats_the_measured_error_of_the_benchmarks() -> None:
+    row = next(line for line in (ROOT / "docs" / "benchmarks.md").read_text().splitlines() if "phantoms, test" in line)
+    assert float(row.split("|")[5].split("±")[0]) == load("metadata.json")["eval_metrics"]["tre_mm"]
+
+
 @pytest.mark.skipif(not SCHEMA.exists(), reason="MONAI's metadata schema is absent: metadata.json stays unchecked")
 def test_metadata_is_valid_by_monais_schema() -> None:
     jsonschema.validate(load("metadata.json"), json.loads(SCHEMA.read_text()))
