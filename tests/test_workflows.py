@@ -76,6 +76,14 @@ def test_a_resumed_training_ends_bit_identical_to_one_that_ran_through(
     assert all(torch.equal(through[key], resumed[key]) for key in through)
 
 
+def test_the_paper_recipe_trains_on_the_pairs_it_reports_and_says_so(small_phantoms: Path, tmp_path: Path) -> None:
+    run(
+        "monai.bundle", "run", "training", "--config_file", "['configs/train.json','configs/copdgene.json']",
+        "--dataset_dir", small_phantoms, "--output_dir", tmp_path, *SMALL, "--max_epochs", "1", "--val_interval", "1",
+    )  # fmt: skip
+    assert "transductive" in (tmp_path / "tre.md").read_text()
+
+
 def test_two_gloo_processes_train_together(small_phantoms: Path, tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
     printed = run(
