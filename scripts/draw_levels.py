@@ -9,14 +9,14 @@ from typing import Any
 import fire
 import torch
 from monai.bundle import ConfigParser
-from torch import Tensor, nn
+from torch import nn
 
 from bundle.data import make_pair
-from bundle.geometry import WorldTransform, resample
+from bundle.geometry import WorldTransform
 from bundle.reports.levels import draw_level_fields, draw_warped_scans
+from bundle.transforms import warp_to_fixed
 
 log = logging.getLogger(__name__)
-AIR_HU = -1000.0
 
 
 def draw_levels(
@@ -69,17 +69,10 @@ def draw_pair(pair: dict[str, Any], network: nn.Module, folder: Path) -> None:
     transform = WorldTransform(levels[-1], pair["fixed_affine"], pair["moving_affine"])
     scans = {
         "fixed": fixed[0],
-        "moving, aligned": _on_fixed_grid(pair, transform.affine_only),
-        "warped": _on_fixed_grid(pair, transform),
+        "moving, aligned": warp_to_fixed(pair["moving"], transform.affine_only, fixed)[0],
+        "warped": warp_to_fixed(pair["moving"], transform, fixed)[0],
     }
     draw_warped_scans(folder / "warped.png", scans_hu=scans, affine=fixed.affine, mask=pair["fixed_mask"][0])
-
-
-def _on_fixed_grid(pair: dict[str, Any], transform: WorldTransform) -> Tensor:
-    fixed, moving = pair["fixed"], pair["moving"]
-    height, width, depth = fixed.shape[1:]
-    points_vox = transform.map_grid((height, width, depth), fixed.affine, moving.affine)
-    return resample(moving.as_tensor().float(), points_vox, AIR_HU)[0]
 
 
 if __name__ == "__main__":

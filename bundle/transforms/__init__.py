@@ -1,7 +1,7 @@
 """From two scans to the network's input, and from its field back to the scans."""
 
 from bundle.transforms.alignment import InitialAlignmentd, align_lungs
-from bundle.transforms.apply_ddf import MapLandmarksd, ResultsOnNativeGridsd, ResultsOnNetworkGridd
+from bundle.transforms.apply_ddf import MapLandmarksd, ResultsOnNativeGridsd, ResultsOnNetworkGridd, warp_to_fixed
 from bundle.transforms.check_scan import CheckScand
 from bundle.transforms.coarsen import coarsen
 from bundle.transforms.lung_region import LungRegiond, find_lungs
@@ -24,4 +24,5 @@ __all__ = [
     "coarsen",
     "find_lungs",
     "put_on_grid",
+    "warp_to_fixed",
 ]

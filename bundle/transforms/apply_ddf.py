@@ -67,8 +67,8 @@ class ResultsOnNativeGridsd(Transform):
         pair["jacobian"] = MetaTensor(
             jacobian_determinant(pair["displacement_mm"].as_tensor(), fixed.affine)[None], affine=fixed.affine
         )
-        pair["warped"] = _warp(moving, transform, fixed)
-        pair["aligned"] = _warp(moving, transform.affine_only, fixed)
+        pair["warped"] = warp_to_fixed(moving, transform, fixed)
+        pair["aligned"] = warp_to_fixed(moving, transform.affine_only, fixed)
         pair["inverse_displacement_mm"] = _displacement(transform.inverse(), moving)
         return pair
 
@@ -82,6 +82,7 @@ def _displacement(transform: WorldTransform, scan: MetaTensor) -> MetaTensor:
     return MetaTensor(transform.displacement_mm(_grid(scan), scan.affine), affine=scan.affine)
 
 
-def _warp(moving: MetaTensor, transform: WorldTransform, fixed: MetaTensor) -> MetaTensor:
+def warp_to_fixed(moving: MetaTensor, transform: WorldTransform, fixed: MetaTensor) -> MetaTensor:
+    """The moving scan (1, H, W, D), HU, through a transform on the fixed scan's own grid; air where it has no voxel."""
     points_vox: Tensor = transform.map_grid(_grid(fixed), fixed.affine, moving.affine)
     return MetaTensor(resample(moving.as_tensor().float().cpu(), points_vox, OUTSIDE_HU), affine=fixed.affine)
