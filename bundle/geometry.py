@@ -22,13 +22,14 @@ where a stride-2 convolution with kernel 3 and padding 1 has its centre (`upsamp
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SLAB_VOXELS = 4_000_000  # native grids are worked on in slabs of this many voxels to bound memory
+SLAB_VOXELS = 250_000  # native grids are worked on in slabs of this many voxels, which stay in the cache
 INVERSE_ITERATIONS = 60  # fixed-point steps; stops earlier once no voxel moves by more than INVERSE_TOLERANCE_VOX
 INVERSE_TOLERANCE_VOX = 1e-3
 
@@ -69,6 +70,17 @@ def upsample_ddf(ddf_vox: Tensor, factor: int = 2) -> Tensor:
     return F.pad(fine, [0, rest, 0, rest, 0, rest], mode="replicate")
 
 
+def resize_ddf(ddf_vox: Tensor, shape: list[int]) -> Tensor:
+    """Bring a DDF (B, 3, H, W, D) to a grid of `shape` that spans the same box, vectors in the new grid's voxels.
+
+    For images averaged into blocks: the outer faces of both grids coincide, not their outermost centres. Constant
+    fields survive exactly everywhere, linear ones between the outermost centres of the old grid.
+    """
+    scale = [new / old for new, old in zip(shape, ddf_vox.shape[2:], strict=True)]
+    resized = F.interpolate(ddf_vox, size=shape, mode="trilinear", align_corners=False)
+    return resized * ddf_vox.new_tensor(scale).view(1, 3, 1, 1, 1)
+
+
 def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
     """Map points (N, 3) through a (4, 4) affine; float64 in, float64 out."""
     affine = affine.to(points)
@@ -96,18 +108,20 @@ def jacobian_determinant(displacement_mm: Tensor, affine: Tensor) -> Tensor:
 
     Central differences inside, one-sided at the border, through the full affine, so oblique grids are right.
     """
-    to_vox = torch.linalg.inv(affine[:3, :3].double()).to(displacement_mm)
+    columns = affine[:3, :3].double().tolist()  # dx/dp; det(I + du/dp dp/dx) = det(dx/dp + du/dp) / det(dx/dp)
+    scale = 1.0 / float(torch.linalg.det(affine[:3, :3].double()))
     determinant = torch.empty_like(displacement_mm[0])
     size = determinant.shape[0]
-    rows = max(1, SLAB_VOXELS // determinant[0].numel())
-    for start in range(0, size, rows):
-        stop = min(start + rows, size)
+    for start, stop in slabs(determinant.shape):
         low, high = max(min(start - 1, size - 2), 0), min(max(stop + 1, 2), size)  # with the neighbouring rows
-        gradients = torch.gradient(displacement_mm[:, low:high], dim=(1, 2, 3))
-        du_dp = torch.stack(gradients, dim=1)[:, :, start - low : stop - low]  # (component, voxel axis, h, W, D)
-        jacobian = torch.einsum("cahwd,ab->hwdcb", du_dp, to_vox) + torch.eye(3).to(displacement_mm)
-        a, b, c = jacobian.unbind(dim=-2)  # rows; the triple product is much faster than torch.linalg.det on 3 x 3
-        determinant[start:stop] = (a * torch.linalg.cross(b, c, dim=-1)).sum(dim=-1)
+        inner = displacement_mm[:, start:stop]
+        (along_rows,) = torch.gradient(displacement_mm[:, low:high], dim=1)
+        gradients = (along_rows[:, start - low : stop - low], *torch.gradient(inner, dim=(2, 3)))  # by voxel axis
+        (a, b, c), (d, e, f), (g, h, i) = [
+            [gradients[axis][component] + columns[component][axis] for axis in range(3)] for component in range(3)
+        ]
+        product = a.mul_(e * i - f * h).sub_(b.mul_(d * i - f * g)).add_(c.mul_(d * h - e * g))
+        torch.mul(product, scale, out=determinant[start:stop])
     return determinant
 
 
@@ -158,39 +172,43 @@ class WorldTransform:
 
         `target_affine` (4, 4): the moving scan's own affine, or the identity for moving world mm.
         """
-        to_grid = torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
         to_target = torch.linalg.inv(target_affine.double()) @ self.moving_affine.double()
-        mapped = self.ddf_vox.new_empty((3, *shape))
-        rows = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
-        for start in range(0, shape[0], rows):
-            count = min(rows, shape[0] - start)
-            points = identity_vox([count, shape[1], shape[2]], self.ddf_vox)[0].flatten(1)
-            points[0] += start
-            q = affine_columns(to_grid, points).view(1, 3, count, shape[1], shape[2])
-            q = q + sample_vox(self.ddf_vox, q)
-            mapped[:, start : start + count] = affine_columns(to_target, q.flatten(2)[0]).view(3, count, *shape[1:])
-        return mapped
+        onto = to_target @ torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
+        return self._add_field(onto, to_target, shape, affine)
 
     def displacement_mm(self, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
         """T(x) - x (3, H, W, D), RAS mm, on a grid of the fixed world."""
-        mapped = self.map_grid(shape, affine, torch.eye(4))
-        grid = identity_vox(list(shape), self.ddf_vox)[0].flatten(1)
-        return mapped - affine_columns(affine, grid).view(3, *shape)
+        onto = self.moving_affine.double() @ torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
+        return self._add_field(onto - affine.double(), self.moving_affine.double(), shape, affine)
+
+    def _add_field(self, onto: Tensor, vectors: Tensor, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
+        """onto p + vectors ddf(q) (3, H, W, D) at every voxel p of a fixed-world grid, q = fixed_affine^-1 affine p."""
+        to_grid = torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
+        field = torch.einsum("ab,bhwd->ahwd", vectors[:3, :3].to(self.ddf_vox), self.ddf_vox[0])
+        is_affine = not bool(field.any())
+        result = field.new_empty((3, *shape))
+        for start, stop in slabs(shape):
+            points = identity_vox([stop - start, shape[1], shape[2]], field)[0]
+            points[0] += start
+            part = affine_columns(onto, points.flatten(1)).view_as(points)
+            if not is_affine:
+                part += sample_rows(field, affine_columns(to_grid, points.flatten(1)).view_as(points))
+            result[:, start:stop] = part
+        return result
 
 
-def resample(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
-    """Read `volume` (C, H, W, D) at `points_vox` (3, h, w, d), trilinear; `fill` outside the scan.
+def sample_rows(volume: Tensor, points_vox: Tensor) -> Tensor:
+    """`sample_vox` of one volume (C, H, W, D) at (3, h, w, d), row by row: PyTorch's CPU threads share batches only."""
+    rows = points_vox.transpose(0, 1)[:, :, None]
+    volumes = volume.expand(rows.shape[0], *volume.shape)
+    return sample_vox(volumes, rows)[:, :, 0].transpose(0, 1)
 
-    A point is inside up to half a voxel beyond the outermost centres, where the border value holds: ITK's rule.
-    """
-    last = torch.tensor(volume.shape[1:], device=points_vox.device).view(3, 1, 1, 1) - 0.5
-    sampled = volume.new_empty((volume.shape[0], *points_vox.shape[1:]))
-    rows = max(1, SLAB_VOXELS // (points_vox.shape[2] * points_vox.shape[3]))
-    for start in range(0, points_vox.shape[1], rows):
-        part = points_vox[:, start : start + rows]
-        inside = ((part >= -0.5) & (part < last)).all(dim=0)
-        sampled[:, start : start + rows] = sample_vox(volume[None], part[None])[0].where(inside, fill)
-    return sampled
+
+def slabs(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First row and row after the last of each slab of a grid (H, W, D), about `SLAB_VOXELS` voxels each."""
+    rows = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    for start in range(0, shape[0], rows):
+        yield start, min(start + rows, shape[0])
 
 
 def affine_columns(affine: Tensor, columns: Tensor) -> Tensor:

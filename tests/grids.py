@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import SimpleITK as sitk
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from bundle.geometry import WorldTransform, apply_affine
+
+NETWORK_SHAPE, FIXED_SHAPE, MOVING_SHAPE = (12, 15, 10), (11, 8, 9), (9, 14, 13)  # of `make_case`
 LPS = np.diag([-1.0, -1.0, 1.0])  # RAS mm to LPS mm
 
 
@@ -71,3 +76,34 @@ def affine_to_sitk(affine: Tensor) -> sitk.AffineTransform:
     transform.SetMatrix((LPS @ affine[:3, :3].double().numpy() @ LPS).ravel().tolist())
     transform.SetTranslation((LPS @ affine[:3, 3].double().numpy()).tolist())
     return transform
+
+
+class Case(NamedTuple):
+    """A transform, the two grids it connects, and SimpleITK's version of it (LPS mm)."""
+
+    transform: WorldTransform
+    fixed_affine: Tensor
+    moving_affine: Tensor
+    reference: sitk.Transform
+
+
+def make_case(flip: tuple[int, int, int] = (1, 1, 1)) -> Case:
+    """A strong, oblique transform between grids that overlap in part."""
+    centre_mm = (-12.0, 85.0, -1340.0)
+    network_affine = make_affine(NETWORK_SHAPE, (9.0, 7.5, 11.0), angles_deg=(25, -10, 40), centre_mm=centre_mm)
+    initial = rotation(4, 7, -3)
+    initial[:3, :3] *= torch.tensor([1.08, 0.95, 1.03])  # scaling, then rotation
+    initial[:3, 3] = torch.tensor([18.0, -7.0, 1380.0])
+    transform = WorldTransform(waves_vox(NETWORK_SHAPE, amplitude_vox=1.6), network_affine, initial @ network_affine)
+    moving_centre_mm = tuple(apply_affine(initial, torch.tensor([centre_mm], dtype=torch.float64))[0].tolist())
+
+    field_mm = torch.einsum("ab,bhwd->ahwd", network_affine[:3, :3], transform.ddf_vox[0].double())
+    reference = sitk.CompositeTransform(3)  # what is added last is applied first
+    reference.AddTransform(affine_to_sitk(initial))
+    reference.AddTransform(sitk.DisplacementFieldTransform(to_sitk(field_mm, network_affine)))
+    return Case(
+        transform,
+        make_affine(FIXED_SHAPE, (4.0, 5.5, 3.0), angles_deg=(-15, 30, 5), flip=flip, centre_mm=centre_mm),
+        make_affine(MOVING_SHAPE, (6.0, 3.5, 2.5), angles_deg=(10, 0, -20), flip=flip, centre_mm=moving_centre_mm),
+        reference,
+    )

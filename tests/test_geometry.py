@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -17,8 +15,10 @@ from bundle.geometry import (
     identity_vox,
     invert_ddf,
     jacobian_determinant,
-    resample,
+    resize_ddf,
+    sample_rows,
     sample_vox,
+    slabs,
     spacing_mm,
     swap_ras_lps,
     swap_ras_lps_affine,
@@ -26,48 +26,18 @@ from bundle.geometry import (
     warp,
 )
 from tests.grids import (
+    FIXED_SHAPE,
     LPS,
-    affine_to_sitk,
+    NETWORK_SHAPE,
+    Case,
     from_sitk,
     make_affine,
+    make_case,
     rotation,
     to_sitk,
     voxel_centres_mm,
     waves_vox,
 )
-
-NETWORK_SHAPE, FIXED_SHAPE, MOVING_SHAPE = (12, 15, 10), (11, 8, 9), (9, 14, 13)
-OUTSIDE_HU = -1000.0
-
-
-class Case(NamedTuple):
-    """A transform, the two grids it connects, and SimpleITK's version of it (LPS mm)."""
-
-    transform: WorldTransform
-    fixed_affine: Tensor
-    moving_affine: Tensor
-    reference: sitk.Transform
-
-
-def make_case(flip: tuple[int, int, int] = (1, 1, 1)) -> Case:
-    centre_mm = (-12.0, 85.0, -1340.0)
-    network_affine = make_affine(NETWORK_SHAPE, (9.0, 7.5, 11.0), angles_deg=(25, -10, 40), centre_mm=centre_mm)
-    initial = rotation(4, 7, -3)
-    initial[:3, :3] *= torch.tensor([1.08, 0.95, 1.03])  # scaling, then rotation
-    initial[:3, 3] = torch.tensor([18.0, -7.0, 1380.0])
-    transform = WorldTransform(waves_vox(NETWORK_SHAPE, amplitude_vox=1.6), network_affine, initial @ network_affine)
-    moving_centre_mm = tuple(apply_affine(initial, torch.tensor([centre_mm], dtype=torch.float64))[0].tolist())
-
-    field_mm = torch.einsum("ab,bhwd->ahwd", network_affine[:3, :3], transform.ddf_vox[0].double())
-    reference = sitk.CompositeTransform(3)  # what is added last is applied first
-    reference.AddTransform(affine_to_sitk(initial))
-    reference.AddTransform(sitk.DisplacementFieldTransform(to_sitk(field_mm, network_affine)))
-    return Case(
-        transform,
-        make_affine(FIXED_SHAPE, (4.0, 5.5, 3.0), angles_deg=(-15, 30, 5), flip=flip, centre_mm=centre_mm),
-        make_affine(MOVING_SHAPE, (6.0, 3.5, 2.5), angles_deg=(10, 0, -20), flip=flip, centre_mm=moving_centre_mm),
-        reference,
-    )
 
 
 @pytest.fixture(params=[(1, 1, 1), (-1, 1, 1), (-1, -1, 1)], ids=["as is", "x flipped", "x and y flipped"])
@@ -119,18 +89,6 @@ def test_displacement_agrees_with_the_transformed_points(case: Case) -> None:
     torch.testing.assert_close(displacement_mm.double(), expected, atol=1e-3, rtol=0)
 
 
-def test_warped_scan_is_simpleitks(case: Case) -> None:
-    moving = torch.rand(1, *MOVING_SHAPE, generator=torch.Generator().manual_seed(1)) * 1000 - 900
-    points_vox = case.transform.map_grid(FIXED_SHAPE, case.fixed_affine, case.moving_affine)
-    warped = resample(moving, points_vox, OUTSIDE_HU)[0]
-    reference_grid = to_sitk(torch.zeros(FIXED_SHAPE), case.fixed_affine)
-    image = to_sitk(moving[0], case.moving_affine)
-    expected = from_sitk(sitk.Resample(image, reference_grid, case.reference, sitk.sitkLinear, OUTSIDE_HU))
-    assert 0.1 < (expected == OUTSIDE_HU).double().mean() < 0.9  # both rules are at work
-    # 1e-4 voxel between neighbours that differ by 1000 HU
-    torch.testing.assert_close(warped.double(), expected, atol=0.2, rtol=0)
-
-
 def test_affine_only_is_the_initial_alignment() -> None:
     case = make_case()
     points = voxel_centres_mm(FIXED_SHAPE, case.fixed_affine)
@@ -139,20 +97,31 @@ def test_affine_only_is_the_initial_alignment() -> None:
     torch.testing.assert_close(moved, apply_affine(initial, points), atol=1e-9, rtol=0)
 
 
-def test_slabs_change_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    moving = torch.rand(2, *MOVING_SHAPE, generator=torch.Generator().manual_seed(1))
+def test_a_grid_is_mapped_to_where_its_points_go(case: Case) -> None:
+    moved = case.transform.transform_points_mm(voxel_centres_mm(FIXED_SHAPE, case.fixed_affine))
+    expected = apply_affine(torch.linalg.inv(case.moving_affine), moved).T.reshape(3, *FIXED_SHAPE)
+    points_vox = case.transform.map_grid(FIXED_SHAPE, case.fixed_affine, case.moving_affine)
+    torch.testing.assert_close(points_vox.double(), expected, atol=1e-3, rtol=0)
 
+
+def test_slabs_change_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     def results() -> list[Tensor]:
         points_vox = case.transform.map_grid(FIXED_SHAPE, case.fixed_affine, case.moving_affine)
         displacement_mm = case.transform.displacement_mm(FIXED_SHAPE, case.fixed_affine)
         jacobian = jacobian_determinant(waves_vox(FIXED_SHAPE, amplitude_vox=4.0)[0], case.fixed_affine)
-        return [points_vox, resample(moving, points_vox, 7.0), displacement_mm, jacobian]
+        return [points_vox, displacement_mm, jacobian]
 
     whole = results()
     for slab_voxels in (1, 2 * 72, 3 * 72):  # one, two or three rows of 8 x 9 voxels; the last slab is shorter
         monkeypatch.setattr(geometry, "SLAB_VOXELS", slab_voxels)
         for slabbed, expected in zip(results(), whole, strict=True):
             torch.testing.assert_close(slabbed, expected, atol=2e-4, rtol=0)
+
+
+def test_slabs_hold_every_row_once_and_no_more_voxels_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geometry, "SLAB_VOXELS", 130)
+    assert list(slabs((7, 10, 5))) == [(0, 2), (2, 4), (4, 6), (6, 7)]
+    assert list(slabs((2, 20, 15))) == [(0, 1), (1, 2)]  # a slab has one row at least
 
 
 # Reading volumes
@@ -177,6 +146,13 @@ def test_sample_vox_takes_volumes_one_voxel_thick() -> None:
     torch.testing.assert_close(sample_vox(volume, points), torch.full((1, 1, 1, 1, 1), 2.5))
 
 
+def test_rows_are_read_as_the_whole_volume_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    volume = torch.rand(2, 6, 7, 8, generator=generator)
+    points = torch.rand(3, 5, 4, 9, generator=generator) * 12 - 2  # also beyond every border
+    torch.testing.assert_close(sample_rows(volume, points), sample_vox(volume[None], points[None])[0], rtol=0, atol=0)
+
+
 def test_warp_is_monais() -> None:
     volume = torch.rand(2, 4, 8, 9, 10, generator=torch.Generator().manual_seed(0))
     ddf_vox = torch.cat([waves_vox((8, 9, 10), amplitude_vox=3.0), waves_vox((8, 9, 10), amplitude_vox=1.0)])
@@ -190,19 +166,6 @@ def test_half_precision_volumes_are_read_at_full_precision_coordinates() -> None
     ddf_vox = torch.zeros(1, 3, 250, 2, 3)
     ddf_vox[:, 0, :-1] = 0.25
     torch.testing.assert_close(warp(ramp, ddf_vox)[0, 0, :-1], ramp[0, 0, :-1] + 0.25, atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("shift_vox", [0.49, 0.5, 0.51, -0.49, -0.5, -0.51])
-def test_a_scan_ends_half_a_voxel_beyond_its_centres_as_in_itk(shift_vox: float) -> None:
-    shape = (4, 5, 6)
-    volume = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    shift = torch.tensor([0.0, shift_vox, 0.0], dtype=torch.float64)
-    points = identity_vox(list(shape), volume)[0].double() + shift.view(3, 1, 1, 1)
-    shifted = torch.eye(4, dtype=torch.float64)
-    shifted[:3, 3] = shift
-    image, grid = to_sitk(volume[0], torch.eye(4)), to_sitk(volume[0], shifted)
-    expected = from_sitk(sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, -5.0))
-    torch.testing.assert_close(resample(volume, points, fill=-5.0)[0], expected, atol=1e-6, rtol=0)
 
 
 # From level to level
@@ -225,6 +188,42 @@ def test_a_linear_field_survives_upsampling_between_the_coarse_centres(factor: i
     fine = torch.einsum("ab,nbhwd->nahwd", matrix, identity_vox([side * factor for side in shape], matrix))
     inside = (0, slice(None), *[slice(0, (side - 1) * factor + 1) for side in shape])
     torch.testing.assert_close(upsample_ddf(coarse, factor)[inside], fine[inside])
+
+
+@pytest.mark.parametrize("new_shape", [(9, 7, 10), (11, 14, 8), (5, 4, 3)])
+def test_a_constant_field_survives_resizing_everywhere(new_shape: tuple[int, int, int]) -> None:
+    shape = (6, 9, 7)
+    displacement_mm = torch.tensor([7.0, -4.0, 11.0], dtype=torch.float64)
+    old_affine, new_affine = grids_of_one_box(shape, new_shape)
+    ddf_vox = torch.linalg.solve(old_affine[:3, :3], displacement_mm).view(1, 3, 1, 1, 1).expand(1, 3, *shape)
+    resized_mm = torch.einsum("ab,nbhwd->nahwd", new_affine[:3, :3], resize_ddf(ddf_vox, list(new_shape)))
+    torch.testing.assert_close(resized_mm, displacement_mm.view(1, 3, 1, 1, 1).expand(1, 3, *new_shape))
+
+
+@pytest.mark.parametrize("new_shape", [(9, 7, 10), (11, 14, 8), (5, 4, 3)])
+def test_a_linear_displacement_survives_resizing_between_the_old_centres(new_shape: tuple[int, int, int]) -> None:
+    shape = (6, 9, 7)
+    matrix = torch.tensor([[0.1, -0.2, 0.3], [0.0, 0.4, 0.1], [-0.3, 0.2, 0.05]], dtype=torch.float64)
+    old_affine, new_affine = grids_of_one_box(shape, new_shape)
+    displacement_mm = voxel_centres_mm(shape, old_affine) @ matrix.T
+    ddf_vox = torch.linalg.solve(old_affine[:3, :3], displacement_mm.T).reshape(1, 3, *shape)
+    resized_vox = resize_ddf(ddf_vox, list(new_shape))[0].flatten(1)
+    new_mm = voxel_centres_mm(new_shape, new_affine)
+    old_vox = apply_affine(torch.linalg.inv(old_affine), new_mm)
+    inside = ((old_vox >= 0) & (old_vox <= torch.tensor(shape) - 1)).all(dim=1)
+    assert inside.sum() > 20
+    resized_mm = (new_affine[:3, :3] @ resized_vox).T
+    torch.testing.assert_close(resized_mm[inside], (new_mm @ matrix.T)[inside])
+
+
+def grids_of_one_box(old: tuple[int, int, int], new: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """Affines (4, 4) of two oblique grids of different shape whose outer faces coincide."""
+    size_mm, place = (30.0, 27.0, 49.0), {"angles_deg": (20.0, -35.0, 50.0), "centre_mm": (5.0, 60.0, -900.0)}
+    old_affine, new_affine = (
+        make_affine(shape, tuple(size / count for size, count in zip(size_mm, shape, strict=True)), **place)
+        for shape in (old, new)
+    )
+    return old_affine, new_affine
 
 
 # Inverses

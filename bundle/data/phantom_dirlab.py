@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from bundle.data.phantom import PhantomCase
-from bundle.geometry import apply_affine, resample
+from bundle.geometry import apply_affine
 from bundle.io import atomic_path
 from bundle.io.dirlab import GRIDS, HU_OFFSET, SLICE_MM, Collection
+from bundle.resample import resample
 
 RAW_PADDING = -2000  # corners outside the scanner's round field of view
 AIR_HU = -1000.0

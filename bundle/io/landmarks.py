@@ -25,7 +25,7 @@ from bundle.io.headers import ImageHeader
 
 FORMATS = "DIR-Lab .txt, elastix .txt, 3D Slicer .mrk.json or .fcsv, or .csv with a header x,y,z"
 SLICER_SYSTEMS = {"RAS": "RAS", "0": "RAS", "LPS": "LPS", "1": "LPS"}  # numbers: files before Slicer 4.11
-OUTSIDE_VOX = 0.501  # half a voxel beyond the outermost centres is still inside (`geometry.resample`), plus rounding
+OUTSIDE_VOX = 0.501  # half a voxel beyond the outermost centres is still inside (`bundle.resample`), plus rounding
 
 Row = tuple[int, Sequence[str]]  # line number and its three numbers, as text
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 
 from bundle.io.atomic import atomic_path
 
 SCANNER_CODE = 1  # coordinates of the scanner
-CHUNK_BYTES = 1 << 23
+CHUNK_BYTES = 1 << 24
+TILE_ROWS = 16
 MAX_THREADS = 16
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # deflate, no name, no time, fastest, unknown system
 
@@ -31,24 +35,50 @@ def save_nifti(path: str | Path, nifti: nib.Nifti1Image, *, strategy: int = zlib
     nifti.header.set_xyzt_units("mm")
     with atomic_path(path) as temporary:
         if temporary.suffix == ".gz":
-            _write_gzip(temporary, memoryview(nifti.to_bytes()), strategy)
+            _write_gzip(temporary, nifti, strategy)
         else:
             nib.save(nifti, temporary)
 
 
-def _write_gzip(path: Path, data: memoryview, strategy: int) -> None:
-    """One gzip member, compressed chunk by chunk in parallel and joined at byte borders, as pigz does."""
-    starts = range(0, len(data), CHUNK_BYTES)
+def _write_gzip(path: Path, nifti: nib.Nifti1Image, strategy: int) -> None:
+    """One gzip member, brought to file order and compressed slab by slab in parallel, joined at byte borders as pigz.
 
-    def deflate(start: int) -> bytes:
+    No scaling: the header says the type of the voxels themselves.
+    """
+    header = BytesIO()
+    nifti.header.set_slope_inter(1, 0)
+    nifti.header.write_to(header)
+    slabs = list(_slabs(np.asarray(nifti.dataobj)))
+
+    def deflate(index: int) -> tuple[memoryview, bytes]:
+        data = _file_order(slabs[index]).data.cast("B")
         packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 9, strategy)
-        last = start + CHUNK_BYTES >= len(data)
-        packed = packer.compress(data[start : start + CHUNK_BYTES])
-        return packed + packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        packed = packer.compress(header.getvalue()) if index == 0 else b""
+        packed += packer.compress(data)
+        return data, packed + packer.flush(zlib.Z_FINISH if index == len(slabs) - 1 else zlib.Z_SYNC_FLUSH)
 
     with path.open("wb") as file, ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
         file.write(GZIP_HEADER)
-        for packed in pool.map(deflate, starts):
+        checksum, size = zlib.crc32(header.getvalue()), header.tell()
+        for data, packed in pool.map(deflate, range(len(slabs))):
             file.write(packed)
-        file.write(zlib.crc32(data).to_bytes(4, "little"))
-        file.write((len(data) % (1 << 32)).to_bytes(4, "little"))
+            checksum, size = zlib.crc32(data, checksum), size + data.nbytes
+        file.write(checksum.to_bytes(4, "little"))
+        file.write((size % (1 << 32)).to_bytes(4, "little"))
+
+
+def _slabs(voxels: np.ndarray) -> Iterator[np.ndarray]:
+    """The voxels (H, W, D, ...) as slabs (H, W, d) of about `CHUNK_BYTES`, in the order of the file."""
+    for index in np.ndindex(voxels.shape[:2:-1]):
+        volume = voxels[(..., *index[::-1])]
+        depth = max(1, CHUNK_BYTES // volume[..., 0].nbytes)
+        for start in range(0, volume.shape[2], depth):
+            yield volume[..., start : start + depth]
+
+
+def _file_order(slab: np.ndarray) -> np.ndarray:
+    """Copy a slab (H, W, d) to (d, W, H), in tiles whose rows stay in the processor's cache: half the time."""
+    ordered = np.empty(slab.shape[::-1], slab.dtype)
+    for start in range(0, slab.shape[0], TILE_ROWS):
+        ordered[:, :, start : start + TILE_ROWS] = slab[start : start + TILE_ROWS].T
+    return ordered

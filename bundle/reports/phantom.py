@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bundle.data import PhantomCase
-from bundle.geometry import apply_affine, identity_vox, resample
 from bundle.io import atomic_path
 from bundle.reports.overview import overlay
 from bundle.reports.planes import PLANES, CanonicalView, Plane, window
+from bundle.resample import resample_displaced
 
 COLUMNS = (
     "fixed (inhale)",
@@ -64,11 +64,9 @@ def draw_phantom(case: PhantomCase, path: Path) -> None:
 
 def _moving_at(case: PhantomCase, shift_mm: Tensor) -> Tensor:
     """Moving scan at x + shift(x) of every fixed voxel x, HU."""
-    shape = case.fixed.shape
-    points_mm = apply_affine(torch.from_numpy(case.fixed_affine), identity_vox(list(shape), shift_mm)[0].flatten(1).T)
-    to_vox = torch.linalg.inv(torch.from_numpy(case.moving_affine))
-    points_vox = apply_affine(to_vox, points_mm + shift_mm.flatten(1).T).T.reshape(3, *shape)
-    return resample(torch.from_numpy(case.moving.astype(np.float32))[None], points_vox, AIR_HU)[0]
+    moving = torch.from_numpy(case.moving.astype(np.float32))[None]
+    affine, moving_affine = torch.from_numpy(case.fixed_affine), torch.from_numpy(case.moving_affine)
+    return resample_displaced(moving, moving_affine, shift_mm, affine, AIR_HU)[0]
 
 
 def _draw_landmarks(

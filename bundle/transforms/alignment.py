@@ -13,7 +13,7 @@ from monai.transforms import MapTransform
 from scipy import ndimage
 from torch import Tensor
 
-from bundle.geometry import apply_affine, identity_vox, sample_vox, spacing_mm
+from bundle.geometry import apply_affine, identity_vox, sample_rows, spacing_mm
 from bundle.losses import LocalCrossCorrelationLoss
 from bundle.transforms.coarsen import coarsen
 
@@ -98,7 +98,7 @@ def _refine(
     def dissimilarity() -> Tensor:
         turned, shifted = compose()
         mapped = apply_affine(to_source, points @ turned.T + shifted)
-        sampled = sample_vox(source.as_tensor()[None], mapped.T.float().view(1, 3, *target.shape[2:]))
+        sampled = sample_rows(source.as_tensor(), mapped.T.float().view(3, *target.shape[2:]))[None]
         if level.local:
             return local_loss(sampled, target, mask=region)
         return -torch.corrcoef(torch.stack([sampled[region > 0], target[region > 0]]))[0, 1]

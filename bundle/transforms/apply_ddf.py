@@ -10,7 +10,8 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import Tensor
 
-from bundle.geometry import WorldTransform, jacobian_determinant, resample, warp
+from bundle.geometry import WorldTransform, jacobian_determinant, warp
+from bundle.resample import resample_displaced
 
 OUTSIDE_HU = -1000.0  # air, where the moving scan has no voxel
 Pair = Mapping[Hashable, Any]
@@ -67,7 +68,7 @@ class ResultsOnNativeGridsd(Transform):
         pair["jacobian"] = MetaTensor(
             jacobian_determinant(pair["displacement_mm"].as_tensor(), fixed.affine)[None], affine=fixed.affine
         )
-        pair["warped"] = warp_to_fixed(moving, transform, fixed)
+        pair["warped"] = _warp(moving, pair["displacement_mm"], fixed)
         pair["aligned"] = warp_to_fixed(moving, transform.affine_only, fixed)
         pair["inverse_displacement_mm"] = _displacement(transform.inverse(), moving)
         return pair
@@ -84,5 +85,10 @@ def _displacement(transform: WorldTransform, scan: MetaTensor) -> MetaTensor:
 
 def warp_to_fixed(moving: MetaTensor, transform: WorldTransform, fixed: MetaTensor) -> MetaTensor:
     """The moving scan (1, H, W, D), HU, through a transform on the fixed scan's own grid; air where it has no voxel."""
-    points_vox: Tensor = transform.map_grid(_grid(fixed), fixed.affine, moving.affine)
-    return MetaTensor(resample(moving.as_tensor().float().cpu(), points_vox, OUTSIDE_HU), affine=fixed.affine)
+    return _warp(moving, _displacement(transform, fixed), fixed)
+
+
+def _warp(moving: MetaTensor, displacement_mm: MetaTensor, fixed: MetaTensor) -> MetaTensor:
+    scan, displacement = moving.as_tensor().float().cpu(), displacement_mm.as_tensor()
+    warped: Tensor = resample_displaced(scan, moving.affine, displacement, fixed.affine, OUTSIDE_HU)
+    return MetaTensor(warped, affine=fixed.affine)

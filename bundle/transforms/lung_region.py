@@ -13,7 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
-from bundle.geometry import identity_vox, resample
+from bundle.geometry import affine_columns, apply_affine, identity_vox, slabs
+from bundle.resample import resample
 from bundle.transforms.coarsen import coarsen
 
 log = logging.getLogger(__name__)
@@ -103,10 +104,22 @@ def _ball(radius_mm: float, spacing: np.ndarray) -> np.ndarray:
 
 def _on_grid_of(scan: MetaTensor, mask: MetaTensor) -> MetaTensor:
     """Bring a coarse mask (1, h, w, d) back to the grid of `scan` by trilinear interpolation at one half."""
-    to_coarse = (torch.linalg.inv(mask.affine.double()) @ scan.affine.double()).float()
-    points = identity_vox(list(scan.shape[1:]), mask)[0]
-    points = torch.einsum("ab,bhwd->ahwd", to_coarse[:3, :3], points) + to_coarse[:3, 3].view(3, 1, 1, 1)
-    return MetaTensor((resample(mask.as_tensor(), points, fill=0.0) >= 0.5).to(torch.uint8), affine=scan.affine)
+    to_coarse = torch.linalg.inv(mask.affine.double()) @ scan.affine.double()
+    inside = mask[0].as_tensor().nonzero().double()
+    ends = torch.stack([inside.amin(dim=0) - 1, inside.amax(dim=0) + 1])  # beyond these the interpolated mask is zero
+    corners = apply_affine(torch.linalg.inv(to_coarse), torch.cartesian_prod(*ends.T))
+    last = torch.tensor(scan.shape[1:]) - 1
+    low = torch.minimum(corners.amin(dim=0).floor().clamp_min(0), last).long()
+    high = torch.minimum(corners.amax(dim=0).ceil().clamp_min(0), last).long() + 1
+    result = torch.zeros(scan.shape, dtype=torch.uint8)
+    box = result[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    shape = box.shape[1:]
+    for start, stop in slabs(shape):
+        points = identity_vox([stop - start, shape[1], shape[2]], mask)[0] + low.view(3, 1, 1, 1)
+        points[0] += start
+        points_vox = affine_columns(to_coarse, points.flatten(1)).view_as(points)
+        box[:, start:stop] = resample(mask.as_tensor(), points_vox, fill=0.0) >= 0.5
+    return MetaTensor(result, affine=scan.affine)
 
 
 class LungRegiond(MapTransform):
