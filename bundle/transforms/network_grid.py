@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation, Transform
+from monai.transforms import Orientation, Transform, generate_spatial_bounding_box
 from torch import Tensor
 
 from bundle.geometry import affine_columns, identity_vox, sample_vox, spacing_mm
 from bundle.transforms.coarsen import coarsen
 
+SIDE_MULTIPLE = 16  # four levels of the pyramid, each half as fine as the one before
+SidesVox = tuple[int, int, int]
 
-def lung_grid_affine(mask: MetaTensor, spatial_size: tuple[int, int, int], margin_mm: float) -> Tensor:
-    """Affine (4, 4) float64 of a grid of `spatial_size` voxels that spans the mask and a margin around it.
+
+def cubic_voxel_grid(mask: MetaTensor, *, grid_spacing_mm: float, margin_mm: float) -> tuple[SidesVox, Tensor]:
+    """Sides and affine (4, 4) float64 of a grid of cubic voxels that spans the mask and at least a margin around it.
 
     The axes are those of the mask's own grid in RAS order, so the grid follows an oblique scan and does not depend on
-    how its voxels are stored; each axis has its own spacing, as where a crop is resized.
+    how its voxels are stored. Sides are multiples of 16; what that adds widens the margin on both sides alike.
 
     Args:
         mask: (1, H, W, D), non-empty.
     """
-    canonical = Orientation(axcodes="RAS", labels=None)(mask)
-    voxels = canonical[0].as_tensor().nonzero()
-    margin_vox = margin_mm / spacing_mm(canonical.affine.double())
-    low = voxels.amin(dim=0) - 0.5 - margin_vox
-    size = (voxels.amax(dim=0) + 0.5 + margin_vox - low) / torch.tensor(spatial_size, dtype=torch.float64)
+    low, high, canonical_affine = _box_vox(mask)
+    voxel_mm = spacing_mm(canonical_affine)
+    step_mm = SIDE_MULTIPLE * grid_spacing_mm
+    sides = ((high - low) * voxel_mm + 2 * margin_mm).div(step_mm).ceil().int() * SIDE_MULTIPLE
+    to_canonical = torch.eye(4, dtype=torch.float64)
+    to_canonical[:3, :3] = torch.diag(grid_spacing_mm / voxel_mm)
+    to_canonical[:3, 3] = (low + high - (sides - 1) * grid_spacing_mm / voxel_mm) / 2
+    return (int(sides[0]), int(sides[1]), int(sides[2])), canonical_affine @ to_canonical
+
+
+def resized_grid(mask: MetaTensor, *, spatial_size: SidesVox, margin_mm: float) -> tuple[SidesVox, Tensor]:
+    """Sides and affine (4, 4) float64 of a grid of `spatial_size` voxels that spans the mask and a margin around it.
+
+    As `cubic_voxel_grid`, but each axis has its own spacing, as where a crop is resized.
+    """
+    low, high, canonical_affine = _box_vox(mask)
+    margin_vox = margin_mm / spacing_mm(canonical_affine)
+    size = (high - low + 2 * margin_vox) / torch.tensor(spatial_size, dtype=torch.float64)
     to_canonical = torch.eye(4, dtype=torch.float64)
     to_canonical[:3, :3] = torch.diag(size)
-    to_canonical[:3, 3] = low + size / 2
-    return canonical.affine.double() @ to_canonical
+    to_canonical[:3, 3] = low - margin_vox + size / 2
+    return spatial_size, canonical_affine @ to_canonical
 
 
-def put_on_grid(volume: MetaTensor, spatial_size: tuple[int, int, int], affine: Tensor) -> MetaTensor:
+def _box_vox(mask: MetaTensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Outer faces (3,) of the mask's bounding box, in voxels of its grid in RAS order, and that grid's affine."""
+    canonical = Orientation(axcodes="RAS", labels=None)(mask)
+    start, stop = generate_spatial_bounding_box(canonical.as_tensor())
+    low, high = torch.tensor([start, stop], dtype=torch.float64) - 0.5
+    return low, high, canonical.affine.double()
+
+
+def put_on_grid(volume: MetaTensor, spatial_size: SidesVox, affine: Tensor) -> MetaTensor:
     """Read a volume (C, H, W, D) on another grid: averaged where that grid is coarser, trilinear, border value outside.
 
     Args:
@@ -51,7 +76,7 @@ def put_on_grid(volume: MetaTensor, spatial_size: tuple[int, int, int], affine: 
 
 
 class NetworkGridd(Transform):
-    """Add `fixed_net`, `moving_net` and `mask_net` (1, *spatial_size), and the grid's two affines.
+    """Add `fixed_net`, `moving_net` and `mask_net` (1, H, W, D), and the grid's two affines.
 
     The grid spans the fixed lungs with a margin; moving is read through `initial_affine` from its full field of view.
     `fixed_affine` and `moving_affine` (4, 4) map the grid's voxels to the fixed and the moving world (RAS mm);
@@ -59,25 +84,39 @@ class NetworkGridd(Transform):
     when the scan itself is dropped: snapped TRE needs it.
 
     Args:
-        spatial_size: sides of the network grid, multiples of 16.
+        spatial_size: sides of the network grid, multiples of 16; the lungs are resized to it.
+        spacing_mm: side of its cubic voxels instead; the sides follow the lungs.
         margin_mm: room around the lungs on every side.
-    Raises: ValueError if the fixed mask of a pair is empty.
+    Raises: ValueError unless one of `spatial_size` and `spacing_mm` is given, or if the fixed mask of a pair is empty.
     """
 
-    def __init__(self, *, spatial_size: tuple[int, int, int], margin_mm: float = 15.0) -> None:
-        height, width, depth = spatial_size  # JSON gives a list
-        self.spatial_size = (height, width, depth)
-        self.margin_mm = margin_mm
+    def __init__(
+        self,
+        *,
+        spatial_size: Sequence[int] | None = None,
+        spacing_mm: float | None = None,
+        margin_mm: float = 15.0,
+    ) -> None:
+        self.grid: partial[tuple[SidesVox, Tensor]]
+        if spacing_mm is not None and spatial_size is None:
+            self.grid = partial(cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm)
+        elif spatial_size is not None and spacing_mm is None:
+            height, width, depth = spatial_size  # JSON gives a list
+            self.grid = partial(resized_grid, spatial_size=(height, width, depth), margin_mm=margin_mm)
+        else:
+            raise ValueError(
+                f"expected either spatial_size or spacing_mm, got spatial_size {spatial_size}, spacing_mm {spacing_mm}"
+            )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
         if not pair["fixed_mask"].any():
             raise ValueError(f"{pair.get('name', 'pair')}: the fixed mask holds no voxel above 0")
-        fixed_affine = lung_grid_affine(pair["fixed_mask"], self.spatial_size, self.margin_mm)
+        sides, fixed_affine = self.grid(pair["fixed_mask"])
         pair["fixed_affine"] = fixed_affine
         pair["moving_affine"] = pair["initial_affine"].double() @ fixed_affine
         pair["moving_scan_affine"] = pair["moving"].affine
-        pair["fixed_net"] = put_on_grid(pair["fixed"], self.spatial_size, fixed_affine)
-        pair["moving_net"] = put_on_grid(pair["moving"], self.spatial_size, pair["moving_affine"])
-        pair["mask_net"] = put_on_grid(pair["fixed_mask"], self.spatial_size, fixed_affine)
+        pair["fixed_net"] = put_on_grid(pair["fixed"], sides, fixed_affine)
+        pair["moving_net"] = put_on_grid(pair["moving"], sides, pair["moving_affine"])
+        pair["mask_net"] = put_on_grid(pair["fixed_mask"], sides, fixed_affine)
         return pair

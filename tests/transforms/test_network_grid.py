@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import SimpleITK as sitk
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from bundle.geometry import spacing_mm
 from bundle.transforms import NetworkGridd, put_on_grid
-from bundle.transforms.network_grid import lung_grid_affine
+from bundle.transforms.network_grid import cubic_voxel_grid, resized_grid
 from tests.grids import from_sitk, make_affine, rotation, to_sitk, voxel_centres_mm
 
 SIZE = (16, 32, 48)
@@ -41,7 +43,8 @@ def smooth_hu(shape: tuple[int, int, int], affine: Tensor) -> Tensor:
 def test_the_grid_spans_the_mask_and_the_margin_along_its_axes() -> None:
     pair = make_pair()
     scan_affine = pair["fixed"].affine
-    affine = lung_grid_affine(pair["fixed_mask"], SIZE, MARGIN_MM)
+    sides, affine = resized_grid(pair["fixed_mask"], spatial_size=SIZE, margin_mm=MARGIN_MM)
+    assert sides == SIZE
     for axis in range(3):  # the outer faces of the outermost voxels, seen from the scan
         faces = torch.zeros(2, 4, dtype=torch.float64)
         faces[:, 3] = 1
@@ -57,9 +60,30 @@ def test_the_grid_spans_the_mask_and_the_margin_along_its_axes() -> None:
     torch.testing.assert_close(directions, scan_directions)  # oblique like the scan
 
 
+def test_cubic_voxels_have_the_wanted_side_and_stand_centred_around_the_mask() -> None:
+    pair = make_pair()
+    step_mm = 1.7
+    sides, affine = cubic_voxel_grid(pair["fixed_mask"], grid_spacing_mm=step_mm, margin_mm=MARGIN_MM)
+    torch.testing.assert_close(spacing_mm(affine), torch.full((3,), step_mm, dtype=torch.float64))
+    for side, box, step in zip(sides, BOX, SPACING_MM, strict=True):
+        least = ((box.stop - box.start) * step + 2 * MARGIN_MM) / step_mm
+        assert side % 16 == 0
+        assert least <= side < least + 16
+    middle_vox = torch.tensor([(box.start + box.stop - 1) / 2 for box in BOX] + [1.0], dtype=torch.float64)
+    grid_middle_vox = torch.tensor([(side - 1) / 2 for side in sides] + [1.0], dtype=torch.float64)
+    torch.testing.assert_close(affine @ grid_middle_vox, pair["fixed_mask"].affine @ middle_vox)
+
+
+def test_the_grid_is_given_by_its_sides_or_by_its_spacing() -> None:
+    for options in ({}, {"spatial_size": SIZE, "spacing_mm": 2.0}):
+        with pytest.raises(ValueError, match=r"either spatial_size or spacing_mm, got"):
+            NetworkGridd(**options)
+
+
 @pytest.mark.parametrize("axcodes", ["LPS", "ASR", "IRP"])
-def test_storage_changes_neither_grid_nor_images(axcodes: str) -> None:
-    transform = NetworkGridd(spatial_size=SIZE, margin_mm=MARGIN_MM)
+@pytest.mark.parametrize("grid", [{"spatial_size": SIZE}, {"spacing_mm": 2.3}], ids=["sides", "spacing"])
+def test_storage_changes_neither_grid_nor_images(grid: dict[str, Any], axcodes: str) -> None:
+    transform = NetworkGridd(**grid, margin_mm=MARGIN_MM)
     pair = make_pair()
     expected = transform(pair)
     store = Orientation(axcodes=axcodes, labels=None)

@@ -1,0 +1,171 @@
+"""What a simulated breath consists of: numbers that are drawn once, stored as JSON and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+Vector = tuple[float, float, float]
+
+DIAPHRAGM_MM = (18.0, 42.0)  # with the shift of the patient: mean motion of 12 to 31 mm, as in DIR-Lab COPD
+NUM_WAVES = 8
+WAVELENGTH_MM = (60.0, 180.0)
+WAVE_STRAIN = (0.08, 0.25)  # largest slope of one wave; its amplitude is strain * wavelength / 2 pi, 0.8 to 7.2 mm
+SHIFT_MM = (
+    (-6.0, 6.0),
+    (-10.0, 10.0),
+    (-8.0, 16.0),
+)  # along R, A, S; patients lie down again elsewhere, mostly further up
+ROTATION_DEG = 2.5  # at most, about each axis
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A velocity `amplitude_mm * sin(wave_per_mm . p + phase_rad)`."""
+
+    amplitude_mm: Vector
+    wave_per_mm: Vector
+    phase_rad: float
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How one side of the pair is scanned.
+
+    Args:
+        in_plane_mm, slice_mm: voxel size; the slice is averaged over its thickness.
+        kernel: above 0 the sigma (mm) of a smooth kernel, below 0 the strength of a sharp one.
+        noise_hu: standard deviation of noise that is correlated over neighbouring voxels.
+        margin_low_mm, margin_high_mm: field of view beyond the lungs along R, A, S; below 0 it cuts them.
+    """
+
+    in_plane_mm: float
+    slice_mm: float
+    kernel: float
+    noise_hu: float
+    margin_low_mm: Vector
+    margin_high_mm: Vector
+
+
+@dataclass(frozen=True)
+class MotionParameters:
+    """One draw; `simulate_motion` makes the same pair from it again.
+
+    Args:
+        diaphragm_mm: rise of the diaphragm of the right and the left lung.
+        curve: how the lift grows from apex (s = 0) to diaphragm (s = 1): (1 - curve) s + curve s².
+        front_back: share by which the front moves more (above 0) or less than the back.
+        contraction: share by which the lungs narrow in plane.
+        wall_mm: how far the chest wall follows inwards.
+        heart_share: lift of the heart, relative to the diaphragm's.
+        waves: local motion of the lungs.
+        shift_mm, rotation_deg: other position of the patient in the exhale scan, along and about R, A, S.
+        inhale, exhale: the two acquisitions.
+        swap: whether the exhale scan becomes `fixed`.
+        seed: of the noise and the choice of landmarks.
+    """
+
+    diaphragm_mm: tuple[float, float]
+    curve: float
+    front_back: float
+    contraction: float
+    wall_mm: float
+    heart_share: float
+    waves: tuple[Wave, ...]
+    shift_mm: Vector
+    rotation_deg: Vector
+    inhale: Acquisition
+    exhale: Acquisition
+    swap: bool
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and dictionaries for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MotionParameters:
+        """What `to_dict` gave, also after a round trip through JSON.
+
+        Raises: KeyError or TypeError naming a value that is missing or unknown.
+        """
+        known = {name: _tuples(value) for name, value in values.items()}
+        known["waves"] = tuple(Wave(**{key: _tuples(part) for key, part in wave.items()}) for wave in values["waves"])
+        for side in ("inhale", "exhale"):
+            known[side] = Acquisition(**{key: _tuples(part) for key, part in values[side].items()})
+        return cls(**known)
+
+    def damped(self, factor: float) -> MotionParameters:
+        """The same breath with `factor` times its waves and the cube root of `factor` times its lift."""
+        waves = tuple(replace(wave, amplitude_mm=_vector(factor * np.array(wave.amplitude_mm))) for wave in self.waves)
+        right, left = (lift_mm * float(np.cbrt(factor)) for lift_mm in self.diaphragm_mm)
+        return replace(self, waves=waves, diaphragm_mm=(right, left))
+
+
+def draw_motion(
+    rng: np.random.RandomState, *, diaphragm_mm: tuple[float, float] = DIAPHRAGM_MM, swap_prob: float = 0.25
+) -> MotionParameters:
+    """Draw a breath and two acquisitions.
+
+    Args:
+        rng: the only source of chance.
+        diaphragm_mm: range of the rise of the diaphragm that moves more; the other has 75 to 100 % of it.
+        swap_prob: probability that the exhale scan becomes `fixed`.
+    """
+    peak_mm = rng.uniform(*diaphragm_mm)
+    sides = rng.permutation([1.0, rng.uniform(0.75, 1.0)]) * peak_mm
+    shift_mm, rotation_deg = draw_position(rng)
+    return MotionParameters(
+        diaphragm_mm=(float(sides[0]), float(sides[1])),
+        curve=float(rng.uniform(0.2, 0.9)),
+        front_back=float(rng.uniform(-0.45, 0.15)),
+        contraction=float(rng.uniform(0.0, 0.04)),
+        wall_mm=float(rng.uniform(0.0, 2.0)),
+        heart_share=float(rng.uniform(0.2, 0.6)),
+        waves=tuple(_draw_wave(rng) for _ in range(NUM_WAVES)),
+        shift_mm=shift_mm,
+        rotation_deg=rotation_deg,
+        inhale=_draw_acquisition(rng),
+        exhale=_draw_acquisition(rng),
+        swap=bool(rng.uniform() < swap_prob),
+        seed=int(rng.randint(2**31 - 1)),
+    )
+
+
+def draw_position(rng: np.random.RandomState) -> tuple[Vector, Vector]:
+    """Draw `shift_mm` and `rotation_deg`: how the patient lies in the exhale scan."""
+    shift_mm = _vector([rng.uniform(*limits) for limits in SHIFT_MM])
+    return shift_mm, _vector(rng.uniform(-ROTATION_DEG, ROTATION_DEG, 3))
+
+
+def _draw_wave(rng: np.random.RandomState) -> Wave:
+    wave = rng.standard_normal(3)
+    wavelength_mm = rng.uniform(*WAVELENGTH_MM)
+    wave *= 2 * np.pi / (wavelength_mm * np.linalg.norm(wave))
+    amplitude = rng.standard_normal(3)
+    amplitude *= rng.uniform(*WAVE_STRAIN) * wavelength_mm / (2 * np.pi * np.linalg.norm(amplitude))
+    return Wave(_vector(amplitude), _vector(wave), float(rng.uniform(0, 2 * np.pi)))
+
+
+def _draw_acquisition(rng: np.random.RandomState) -> Acquisition:
+    low = [rng.uniform(5, 35), rng.uniform(5, 35), rng.uniform(-4, 30)]
+    high = [rng.uniform(5, 35), rng.uniform(5, 35), rng.uniform(-3, 25)]
+    return Acquisition(
+        in_plane_mm=float(rng.uniform(1.4, 2.2)),
+        slice_mm=float(rng.uniform(1.5, 3.0)),
+        kernel=float(rng.uniform(-0.6, 1.0)),
+        noise_hu=float(rng.uniform(20, 40)),
+        margin_low_mm=_vector(low),
+        margin_high_mm=_vector(high),
+    )
+
+
+def _vector(values: np.ndarray | list[float]) -> Vector:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
