@@ -1,0 +1,90 @@
+"""What one method made of one pair: the field's scores and what it cost, kept in one JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bundle.geometry import apply_affine, jacobian_determinant, sample_vox
+from bundle.io.atomic import atomic_path
+from bundle.metrics import compute_tre_mm, folding_percent, sd_log_jacobian
+
+
+class FieldScore(NamedTuple):
+    """Scores of a displacement field, the same for every method."""
+
+    tre_mm: list[float]
+    folding_percent: float
+    sd_log_jacobian: float
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """One file `DATA/CASE/METHOD.json`.
+
+    Args:
+        data, case, method: names of the data set, the pair and the method.
+        initial_mm: distance of each landmark to its counterpart before registration.
+        tre_mm: the same after it, continuous.
+        folding_percent, sd_log_jacobian: of the whole transform on the fixed grid, inside the fixed lungs.
+        time_s: wall time of the method's process, from its start to its end; NaN if it needs none.
+        peak_memory_mib: resident memory of that process at its peak; NaN if it needs none.
+        machine: what it ran on.
+        settings: digest of the command and the files it names: a result counts as long as they are the same.
+    """
+
+    data: str
+    case: str
+    method: str
+    initial_mm: list[float]
+    tre_mm: list[float]
+    folding_percent: float
+    sd_log_jacobian: float
+    time_s: float
+    peak_memory_mib: float
+    machine: str
+    settings: str
+
+    def write(self, path: Path) -> None:
+        """Write the file, atomically; NaN becomes null."""
+        record = {key: None if value != value else value for key, value in asdict(self).items()}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> BenchmarkResult:
+        """Read the file. Raises: ValueError if it is no result."""
+        record: Any = json.loads(path.read_text())
+        expected = {field.name for field in fields(cls)}
+        if not isinstance(record, dict) or record.keys() != expected:
+            raise ValueError(f"{path}: expected an object with {', '.join(sorted(expected))}")
+        known: dict[str, Any] = {key: math.nan if value is None else value for key, value in record.items()}
+        return cls(**known)
+
+
+def score_field(
+    displacement_mm: Tensor, affine: Tensor, *, fixed_mm: Tensor, moving_mm: Tensor, fixed_mask: Tensor
+) -> FieldScore:
+    """Score a dense field, read trilinearly at the landmarks.
+
+    Args:
+        displacement_mm: (3, H, W, D), RAS mm, on the fixed grid.
+        affine: (4, 4), voxel to RAS mm, of that grid.
+        fixed_mm, moving_mm: (N, 3) landmarks, RAS mm.
+        fixed_mask: (H, W, D), the fixed lungs.
+    Raises: ValueError if the landmarks do not match or the mask is empty or on another grid.
+    """
+    points_vox = apply_affine(torch.linalg.inv(affine.double()), fixed_mm.double())
+    shift_mm = sample_vox(displacement_mm[None], points_vox.T.float()[None, :, :, None, None])[0, :, :, 0, 0].T
+    jacobian = jacobian_determinant(displacement_mm, affine)
+    return FieldScore(
+        compute_tre_mm(fixed_mm + shift_mm.double(), moving_mm).tolist(),
+        folding_percent(jacobian, fixed_mask),
+        sd_log_jacobian(jacobian, fixed_mask),
+    )
