@@ -19,6 +19,8 @@ def register(
     fixed_landmarks: str | None = None,
     moving_landmarks: str | None = None,
     initial_transform: str | None = None,
+    refine: str | None = None,
+    refine_budget_s: float | None = None,
     weights: str | None = None,
 ) -> None:
     """Warp MOVING onto FIXED and write the result, the displacement field in mm and a report to OUT.
@@ -34,6 +36,9 @@ def register(
         fixed_landmarks: points in FIXED, carried to MOVING; DIR-Lab, elastix, 3D Slicer or csv file.
         moving_landmarks: their counterparts in MOVING; with both, the report holds the target registration error.
         initial_transform: linear ITK transform, fixed to moving; replaces the automatic alignment.
+        refine: "field" (default) to refine the network's field on this pair, "network" to fine-tune the network on it,
+            "none" for the network alone.
+        refine_budget_s: seconds after which the refinement ends with what it has; no limit if missing.
         weights: the network's weights; the released ones if missing.
     """
     options = {
@@ -42,6 +47,8 @@ def register(
         "fixed_landmarks": fixed_landmarks,
         "moving_landmarks": moving_landmarks,
         "initial_transform": initial_transform,
+        "refine": refine,
+        "refine_budget_s": refine_budget_s,
         "weights": weights,
     }
     run(

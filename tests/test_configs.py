@@ -23,7 +23,8 @@ USUAL_EXPRESSIONS = {
     "$lambda a, b: a < b",
     "$lambda a, b: a > b",
 }
-OVERLAYS = ("copdgene.json", "multi_gpu_train.json")
+OVERLAYS = ("copdgene.json", "lungs.json", "multi_gpu_train.json", "no_cost_volume.json", "voxelmorph.json")
+NETWORKS = ("no_cost_volume.json", "voxelmorph.json")  # overrides of inference.json, too
 
 
 def load(name: str) -> dict[str, Any]:
@@ -82,13 +83,12 @@ def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> N
             assert f"@{key}" in text or child in ("sampler", "shuffle"), f"{name}: nothing uses {key}"
 
 
-def test_inference_prepares_scans_and_builds_the_network_exactly_as_training_does() -> None:
-    train, inference = load("train.json"), load("inference.json")
+def test_inference_prepares_scans_and_builds_the_network_as_the_training_of_the_released_weights_did() -> None:
+    train, lungs, inference = load("train.json"), load("lungs.json"), load("inference.json")
     assert inference["network_def"] == train["network_def"]
-    assert inference["spatial_size"] == train["spatial_size"]
-    assert inference["alignment"] == train["alignment"]
-    shared = inference["preprocessing_transforms"]
-    assert train["preprocessing_transforms"][: len(shared)] == shared
+    assert inference["preprocessing_transforms"] == train["preprocessing_transforms"] + train["network_inputs"][:1]
+    for key in ("spatial_size", "spacing_mm", "alignment"):
+        assert inference[key] == lungs[key]
 
 
 def test_the_paper_recipe_is_an_override_of_a_screenful() -> None:
@@ -100,6 +100,16 @@ def test_the_paper_recipe_is_an_override_of_a_screenful() -> None:
     assert train["optimizer"]["lr"] == 1e-4
     assert train["loss"]["weight"] == 0.01
     assert train["train"]["dataloader"]["batch_size"] == 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("base", ["train.json", "inference.json"])
+def test_a_network_to_compare_with_takes_and_gives_what_ours_does(base: str, name: str) -> None:
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / base), str(ROOT / "configs" / name)])
+    assert parser["network_def"] != load(base)["network_def"]
+    ddf_vox = parser.get_parsed_content("network_def")(torch.rand(1, 2, 32, 48, 64))
+    assert ddf_vox.shape == (1, 3, 32, 48, 64)
 
 
 def test_metadata_names_the_version_on_top_of_the_changelog() -> None:

@@ -35,17 +35,20 @@ HELP = (
 )
 
 
-def read_pairs(path: str | Path, *, section: str | Sequence[str]) -> list[dict[str, str]]:
+def read_pairs(path: str | Path | Sequence[str | Path], *, section: str | Sequence[str]) -> list[dict[str, str]]:
     """Read the pairs of one or more sections, with absolute paths that exist.
 
     Args:
-        path: a folder with a pairs.json, or a JSON file.
+        path: a folder with a pairs.json, or a JSON file; or several of them, whose names then say the folder too.
         section: `training`, `validation`, `test`, or several of them.
     Raises:
         FileNotFoundError: no such folder or file (says how to get data), or a path in an item that does not exist.
         ValueError: malformed JSON (with its line); no pair in these sections; in an item (named): an unknown, missing
             or empty key, or a name used twice.
     """
+    if not isinstance(path, (str, Path)):
+        parts = [(_find(Path(part)), read_pairs(part, section=section)) for part in path]
+        return [pair | {"name": f"{file.parent.name}_{pair['name']}"} for file, pairs in parts for pair in pairs]
     file = _find(Path(path))
     content = _parse(file)
     sections = [section] if isinstance(section, str) else list(section)

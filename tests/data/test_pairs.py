@@ -49,6 +49,18 @@ def test_paths_are_relative_to_the_file_and_come_back_absolute(folder: Path, mon
     assert check_pairs(pairs) == pairs
 
 
+def test_pairs_of_several_folders_are_told_apart_by_the_folder(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    write(folder, {"training": [ITEM]})
+    other = tmp_path_factory.mktemp("other")
+    absolute = ITEM | {key: str(folder / ITEM[key]) for key in ("fixed", "moving")}
+    write(other, {"training": [absolute]})
+    pairs = read_pairs([folder, other], section="training")
+    assert [pair["name"] for pair in pairs] == [f"{folder.name}_a", f"{other.name}_a"]
+    assert pairs[0]["fixed"] == pairs[1]["fixed"] == str(folder / "a/fixed.nii.gz")
+
+
 @pytest.mark.parametrize("name", ["none", "a"])
 def test_a_missing_dataset_says_how_to_get_dirlab_and_how_to_do_without(folder: Path, name: str) -> None:
     with pytest.raises(
