@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from bundle.geometry import jacobian_determinant, resize_ddf
 
-CONTROL_FACTOR = 4  # the optimiser moves every fourth voxel along each axis,
+CONTROL_FACTOR = 3  # the optimiser moves every third voxel along each axis,
 SMOOTHING_PASSES = 3  # and means over 27 neighbours keep noise and folding out of what it moves
 MAX_FOLDING = 1e-3  # share of the region's voxels whose Jacobian may be 0 or less
 STABLE_STEPS = 10  # a level ends once so many steps together

@@ -22,7 +22,7 @@ class RegistrationInferer(Inferer):
     tensor for each input of `metadata.json`.
 
     Args:
-        refine: "none" for the network alone, "field" to refine its ddf, "network" to fine-tune a copy of it on the pair.
+        refine: "none" for the network alone, "field" to refine its ddf, "network" to fine-tune a copy on the pair.
         field_refinement, network_refinement: how; the one that `refine` names is needed.
     Raises: ValueError for another `refine`, or one whose refinement is missing.
     """

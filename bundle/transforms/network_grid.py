@@ -84,10 +84,10 @@ class NetworkGridd(Transform):
     when the scan itself is dropped: snapped TRE needs it.
 
     Args:
-        spatial_size: sides of the network grid, multiples of 16; the lungs are resized to it.
-        spacing_mm: side of its cubic voxels instead; the sides follow the lungs.
+        spacing_mm: side of the network grid's cubic voxels; its sides follow the lungs.
+        spatial_size: its sides instead, multiples of 16, to which the lungs are resized; overrides `spacing_mm`.
         margin_mm: room around the lungs on every side.
-    Raises: ValueError unless one of `spatial_size` and `spacing_mm` is given, or if the fixed mask of a pair is empty.
+    Raises: ValueError if neither of the two is given, or if the fixed mask of a pair is empty.
     """
 
     def __init__(
@@ -98,15 +98,13 @@ class NetworkGridd(Transform):
         margin_mm: float = 15.0,
     ) -> None:
         self.grid: partial[tuple[SidesVox, Tensor]]
-        if spacing_mm is not None and spatial_size is None:
-            self.grid = partial(cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm)
-        elif spatial_size is not None and spacing_mm is None:
+        if spatial_size is not None:
             height, width, depth = spatial_size  # JSON gives a list
             self.grid = partial(resized_grid, spatial_size=(height, width, depth), margin_mm=margin_mm)
+        elif spacing_mm is not None:
+            self.grid = partial(cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm)
         else:
-            raise ValueError(
-                f"expected either spatial_size or spacing_mm, got spatial_size {spatial_size}, spacing_mm {spacing_mm}"
-            )
+            raise ValueError("expected spatial_size or spacing_mm, got neither")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)

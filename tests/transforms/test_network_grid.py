@@ -74,10 +74,11 @@ def test_cubic_voxels_have_the_wanted_side_and_stand_centred_around_the_mask() -
     torch.testing.assert_close(affine @ grid_middle_vox, pair["fixed_mask"].affine @ middle_vox)
 
 
-def test_the_grid_is_given_by_its_sides_or_by_its_spacing() -> None:
-    for options in ({}, {"spatial_size": SIZE, "spacing_mm": 2.0}):
-        with pytest.raises(ValueError, match=r"either spatial_size or spacing_mm, got"):
-            NetworkGridd(**options)
+def test_sides_override_a_spacing_and_one_of_them_is_needed() -> None:
+    both = NetworkGridd(spatial_size=SIZE, spacing_mm=2.0, margin_mm=MARGIN_MM)(make_pair())
+    assert both["fixed_net"].shape == (1, *SIZE)
+    with pytest.raises(ValueError, match="spatial_size or spacing_mm, got neither"):
+        NetworkGridd()
 
 
 @pytest.mark.parametrize("axcodes", ["LPS", "ASR", "IRP"])
