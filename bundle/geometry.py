@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SLAB_VOXELS = 250_000  # native grids are worked on in slabs of this many voxels, which stay in the cache
+SAMPLING_PARTS = 16  # of a list of points, shared among threads
 INVERSE_ITERATIONS = 60  # fixed-point steps; stops earlier once no voxel moves by more than INVERSE_TOLERANCE_VOX
 INVERSE_TOLERANCE_VOX = 1e-3
 
@@ -126,16 +127,20 @@ def jacobian_determinant(displacement_mm: Tensor, affine: Tensor) -> Tensor:
 
 
 def invert_ddf(ddf_vox: Tensor) -> Tensor:
-    """Inverse DDF on the same grid: w(p) with w(p) = -ddf(p + w(p)), by damped fixed-point iteration (Chen et al. 2008,
-    Med. Phys. 35(1)). The damping lets fields whose gradient exceeds 1 (strong compression) converge too."""
-    grid = identity_vox(list(ddf_vox.shape[2:]), ddf_vox)
-    inverse = -ddf_vox
+    """Inverse DDF (1, 3, H, W, D): w(p) with w(p) = -ddf(p + w(p)), by damped fixed-point iteration (Chen et al. 2008,
+    Med. Phys. 35(1)). The damping lets fields whose gradient exceeds 1 (strong compression) converge too; voxels that
+    have arrived are left alone."""
+    points = identity_vox(list(ddf_vox.shape[2:]), ddf_vox)[0].flatten(1)
+    inverse = -ddf_vox[0].flatten(1)
+    moving = torch.arange(points.shape[1], device=ddf_vox.device)
     for _ in range(INVERSE_ITERATIONS):
-        step = -sample_vox(ddf_vox, grid + inverse) - inverse
-        inverse = inverse + 0.6 * step
-        if step.abs().max() < INVERSE_TOLERANCE_VOX:
+        here = inverse[:, moving]
+        step = -sample_points(ddf_vox[0], points[:, moving] + here) - here
+        inverse[:, moving] = here + 0.6 * step
+        moving = moving[step.abs().amax(dim=0) >= INVERSE_TOLERANCE_VOX]
+        if len(moving) == 0:
             break
-    return inverse
+    return inverse.view_as(ddf_vox)
 
 
 @dataclass(frozen=True)
@@ -202,6 +207,13 @@ def sample_rows(volume: Tensor, points_vox: Tensor) -> Tensor:
     rows = points_vox.transpose(0, 1)[:, :, None]
     volumes = volume.expand(rows.shape[0], *volume.shape)
     return sample_vox(volumes, rows)[:, :, 0].transpose(0, 1)
+
+
+def sample_points(volume: Tensor, points_vox: Tensor) -> Tensor:
+    """`sample_vox` of one volume (C, H, W, D) at a list of points (3, N), shared among threads; gives (C, N)."""
+    count = points_vox.shape[1]
+    filled = torch.cat([points_vox, points_vox[:, :1].expand(3, -count % SAMPLING_PARTS)], dim=1)
+    return sample_rows(volume, filled.view(3, SAMPLING_PARTS, -1, 1)).reshape(volume.shape[0], -1)[:, :count]
 
 
 def slabs(shape: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from bundle.geometry import jacobian_determinant, resize_ddf
+from bundle.geometry import jacobian_determinant, resize_ddf, sample_points
+from bundle.inferers.spline_field import SplineField, mean_of_neighbours
+from bundle.losses import RegistrationLoss
 
-CONTROL_FACTOR = 3  # the optimiser moves every third voxel along each axis,
-SMOOTHING_PASSES = 3  # and means over 27 neighbours keep noise and folding out of what it moves
 MAX_FOLDING = 1e-3  # share of the region's voxels whose Jacobian may be 0 or less
 STABLE_STEPS = 10  # a level ends once so many steps together
 STABLE_GAIN = 5e-4  # lower the loss by less
+LEAST_SIDE_VOX = 16  # of a level's grid
+SLOPE_STEP = 2  # voxels over which the regularisation takes differences: splines are that smooth
+
+
+class _Level(NamedTuple):
+    """A pair around its region, on a grid of its own.
+
+    fixed, weights: (1, 1, h, w, d), the box around the region; the mask in which similarity counts.
+    moving: (1, 1, H, W, D), the whole grid.
+    box: of the whole grid, for any (B, C, H, W, D).
+    inside: (N,) flat indices into the box, where the warped scan is needed.
+    points_vox: (3, N) their places in the whole grid.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    weights: Tensor
+    box: tuple[slice, ...]
+    inside: Tensor
+    points_vox: Tensor
 
 
 class FieldRefinement:
-    """Lower the loss of a ddf on its own pair, coarse to fine, by Adam on a smooth field that is added to it.
+    """Lower the loss of a ddf on its own pair, coarse to fine, by Adam on cubic B-splines that are added to it.
 
-    Deterministic on a CPU; float32 throughout. The given ddf and no motion at all compete for the start, so that a
-    network that fails costs nothing but time.
+    Only the region around the mask is warped and compared. Deterministic on a CPU; float32 throughout. The given ddf
+    and no motion at all compete for the start, so that a network that fails costs nothing but time.
 
     Args:
-        loss: called as loss(ddf, label), label (B, 3, H, W, D): fixed, moving and the mask in which similarity counts.
+        loss: its parts are used: similarity inside the region, regularisation of the whole field, weight.
         factors: voxel size of each level relative to the grid's, coarse to fine.
         max_steps: on each level; fewer where the loss is stable.
         learning_rate_vox: Adam's, in voxels of the level.
+        control_vox: between the controls of the splines, in voxels of the level.
         rim_vox: tissue around the mask that counts, in voxels of the grid: the surface of the lungs is worth matching.
         time_budget_s: no step begins later than this; None for no limit.
     """
@@ -37,10 +59,11 @@ class FieldRefinement:
     def __init__(
         self,
         *,
-        loss: nn.Module,
+        loss: RegistrationLoss,
         factors: Sequence[float] = (3.0, 2.0, 1.5, 1.0),
         max_steps: int = 40,
         learning_rate_vox: float = 0.1,
+        control_vox: int = 4,
         rim_vox: int = 2,
         time_budget_s: float | None = None,
     ) -> None:
@@ -48,77 +71,101 @@ class FieldRefinement:
         self.factors = factors
         self.max_steps = max_steps
         self.learning_rate_vox = learning_rate_vox
+        self.control_vox = control_vox
         self.rim_vox = rim_vox
         self.time_budget_s = time_budget_s
 
     def __call__(self, ddf_vox: Tensor, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """Refine the ddf (B, 3, H, W, D) of `image` (B, 2, H, W, D); mask (B, 1, H, W, D), None for the whole image."""
         deadline = time.monotonic() + (float("inf") if self.time_budget_s is None else self.time_budget_s)
-        region = torch.ones_like(image[:, :1]) if mask is None else _dilate(mask > 0.5, self.rim_vox)
+        region = torch.ones_like(image[:, :1]) if mask is None else _dilate(mask > 0.5, 2 * self.rim_vox + 1)
         with torch.inference_mode(False), torch.enable_grad():  # hosts may run in inference mode, which clones leave
-            label = torch.cat([image, region.to(image)], dim=1).float().clone()
-            given = ddf_vox.float().clone()
-            sides = list(given.shape[2:])
-            correction = torch.zeros_like(given)
-            with tqdm(desc="refinement", total=len(self.factors) * self.max_steps, unit="step") as progress:
-                for level, factor in enumerate(self.factors):
-                    progress.update(level * self.max_steps - progress.n)
-                    shape = [max(round(side / factor), 2 * CONTROL_FACTOR) for side in sides]
-                    level_label = F.interpolate(label, size=shape, mode="area")
-                    if level == 0 and self._is_worse_than_none(resize_ddf(given, shape), level_label):
-                        given = torch.zeros_like(given)
-                    start, correction = resize_ddf(given, shape), resize_ddf(correction, shape)
-                    correction = self._descend(start, correction, level_label, deadline, progress)
-                    correction = _unfold(start + correction, level_label[:, 2:] > 0) - start
+            fields, images, regions = (volume.float().clone().split(1) for volume in (ddf_vox, image, region))
+            pairs = zip(fields, images, regions, strict=True)
+            return torch.cat([self._refine_pair(field, pair, part, deadline) for field, pair, part in pairs])
+
+    def _refine_pair(self, ddf_vox: Tensor, image: Tensor, region: Tensor, deadline: float) -> Tensor:
+        sides = list(ddf_vox.shape[2:])
+        if not region.any():
+            return ddf_vox
+        given, correction = ddf_vox, torch.zeros_like(ddf_vox)
+        with tqdm(desc="refinement", total=len(self.factors) * self.max_steps, unit="step") as progress:
+            for number, factor in enumerate(self.factors):
+                progress.update(number * self.max_steps - progress.n)
+                shape = [max(round(side / factor), LEAST_SIDE_VOX) for side in sides]
+                level = self._level(*(F.interpolate(part, size=shape, mode="area") for part in (image, region)))
+                start = resize_ddf(given, shape)
+                if number == 0 and self._is_worse_than_none(start, level):
+                    given, start = torch.zeros_like(given), torch.zeros_like(start)
+                field = start + resize_ddf(correction, shape)
+                field = field + self._descend(field, level, deadline, progress)
+                correction = _unfold(field, level) - start
         return given + resize_ddf(correction, sides)
 
-    def _is_worse_than_none(self, ddf_vox: Tensor, label: Tensor) -> bool:
-        with torch.no_grad():
-            return bool(self.loss(ddf_vox, label) > self.loss(torch.zeros_like(ddf_vox), label))
+    def _level(self, image: Tensor, region: Tensor) -> _Level:
+        window = getattr(self.loss.similarity, "window_vox", 1)
+        needed = _dilate(region > 0, window)[0, 0] > 0
+        places = needed.nonzero()
+        low, high = places.amin(dim=0), places.amax(dim=0) + 1
+        ends = zip(low.tolist(), high.tolist(), strict=True)
+        box = (slice(None), slice(None), *(slice(first, last) for first, last in ends))
+        needed = needed[box[2:]]
+        inside = needed.flatten().nonzero()[:, 0]
+        points_vox = torch.stack(torch.unravel_index(inside, needed.shape)) + low[:, None]
+        return _Level(
+            fixed=image[box][:, :1].contiguous(),
+            moving=image[:, 1:].contiguous(),
+            weights=region[box].contiguous(),
+            box=box,
+            inside=inside,
+            points_vox=points_vox.float(),
+        )
 
-    def _descend(self, start: Tensor, correction: Tensor, label: Tensor, deadline: float, progress: tqdm) -> Tensor:
-        """The correction of `start`, both (B, 3, h, w, d) on the grid of `label`, after one level."""
-        shape = list(start.shape[2:])
-        sides = [-(-side // CONTROL_FACTOR) for side in shape]
-        control = start.new_zeros((start.shape[0], 3, *sides), requires_grad=True)
+    def _is_worse_than_none(self, ddf_vox: Tensor, level: _Level) -> bool:
+        with torch.no_grad():
+            return bool(self._loss_of(ddf_vox, level) > self._loss_of(torch.zeros_like(ddf_vox), level))
+
+    def _loss_of(self, ddf_vox: Tensor, level: _Level) -> Tensor:
+        """The loss of a ddf (1, 3, H, W, D) on the level's whole grid."""
+        slopes = ddf_vox[..., ::SLOPE_STEP, ::SLOPE_STEP, ::SLOPE_STEP] / SLOPE_STEP
+        shift_vox = ddf_vox[level.box][0].flatten(1).index_select(1, level.inside)
+        values = sample_points(level.moving[0], level.points_vox + shift_vox)
+        # What is not needed is left alike: it stands beyond the reach of any window that counts.
+        warped = level.fixed.flatten().index_copy(0, level.inside, values[0]).view_as(level.fixed)
+        similarity = self.loss.similarity(warped, level.fixed, mask=level.weights)
+        return similarity + self.loss.weight * self.loss.regularization(slopes)
+
+    def _descend(self, field: Tensor, level: _Level, deadline: float, progress: tqdm) -> Tensor:
+        """What one level adds to the ddf (1, 3, H, W, D)."""
+        splines = SplineField(field.shape[2:], spacing_vox=self.control_vox, device=field.device)
+        control = splines.zeros().requires_grad_()
         optimizer = torch.optim.Adam([control], lr=self.learning_rate_vox)
         losses: list[float] = []
         for _ in range(self.max_steps):
             if time.monotonic() > deadline:
                 break
             optimizer.zero_grad()
-            loss = self.loss(start + correction + _smooth_field(control, shape), label)
+            loss = self._loss_of(field + splines(control), level)
             losses.append(float(loss.detach()))
             if len(losses) > STABLE_STEPS and losses[-STABLE_STEPS - 1] - losses[-1] < STABLE_GAIN:
                 break
             loss.backward()
             optimizer.step()
             progress.update()
-        return (correction + _smooth_field(control, shape)).detach()
+        return splines(control).detach()
 
 
-def _smooth_field(control: Tensor, shape: list[int]) -> Tensor:
-    for _ in range(SMOOTHING_PASSES):
-        control = _mean_of_neighbours(control)
-    return F.interpolate(control, size=shape, mode="trilinear", align_corners=False)
-
-
-def _unfold(ddf_vox: Tensor, region: Tensor) -> Tensor:
-    """Smooth a ddf (B, 3, h, w, d) until no more than `MAX_FOLDING` of the region (B, 1, h, w, d) folds."""
-    while _folding(ddf_vox, region) > MAX_FOLDING:
-        ddf_vox = _mean_of_neighbours(ddf_vox)
+def _unfold(ddf_vox: Tensor, level: _Level) -> Tensor:
+    """Smooth a ddf (1, 3, H, W, D) until no more than `MAX_FOLDING` of the level's region folds."""
+    while _folding(ddf_vox[level.box][0], level.weights[0, 0] > 0) > MAX_FOLDING:
+        ddf_vox = mean_of_neighbours(ddf_vox)
     return ddf_vox
 
 
 def _folding(ddf_vox: Tensor, region: Tensor) -> float:
-    """Share of the region with a Jacobian of 0 or less."""
-    jacobian = torch.stack([jacobian_determinant(ddf, torch.eye(3)) for ddf in ddf_vox])
-    return float((jacobian[region[:, 0]] <= 0).float().mean())
+    """Share of the region (h, w, d) in which the ddf (3, h, w, d) has a Jacobian of 0 or less."""
+    return float((jacobian_determinant(ddf_vox, torch.eye(3))[region] <= 0).float().mean())
 
 
-def _mean_of_neighbours(field: Tensor) -> Tensor:
-    return F.avg_pool3d(F.pad(field, [1] * 6, mode="replicate"), 3, stride=1)
-
-
-def _dilate(mask: Tensor, radius_vox: int) -> Tensor:
-    return F.max_pool3d(mask.float(), 2 * radius_vox + 1, stride=1, padding=radius_vox)
+def _dilate(mask: Tensor, side_vox: int) -> Tensor:
+    return F.max_pool3d(mask.float(), side_vox, stride=1, padding=side_vox // 2)

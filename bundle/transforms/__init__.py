@@ -4,9 +4,11 @@ from bundle.transforms.alignment import InitialAlignmentd, align_lungs
 from bundle.transforms.apply_ddf import MapLandmarksd, ResultsOnNativeGridsd, ResultsOnNetworkGridd, warp_to_fixed
 from bundle.transforms.check_scan import CheckScand
 from bundle.transforms.coarsen import coarsen
+from bundle.transforms.known_field import KnownFieldd
 from bundle.transforms.lung_motion import MotionParameters, draw_motion
 from bundle.transforms.lung_region import LungRegiond, find_lungs
 from bundle.transforms.network_grid import NetworkGridd, put_on_grid
+from bundle.transforms.rand_deform_pair import RandDeformPaird
 from bundle.transforms.rand_simulate_motion import RandSimulateMotiond
 from bundle.transforms.read_pair import ReadInitialTransformd, ReadLandmarksd
 from bundle.transforms.simulate_motion import SimulateMotiond, simulate_motion
@@ -15,10 +17,12 @@ from bundle.transforms.timed_compose import TimedCompose
 __all__ = [
     "CheckScand",
     "InitialAlignmentd",
+    "KnownFieldd",
     "LungRegiond",
     "MapLandmarksd",
     "MotionParameters",
     "NetworkGridd",
+    "RandDeformPaird",
     "RandSimulateMotiond",
     "ReadInitialTransformd",
     "ReadLandmarksd",
