@@ -72,7 +72,8 @@ def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> N
     base = ConfigParser(load("train.json"))
     overlay = load(name)
     text = (ROOT / "configs" / name).read_text()
-    for key, value in overlay.items():
+    for name_in_overlay, value in overlay.items():
+        key = name_in_overlay.removeprefix("+")  # merges
         if key in ("_desc_", "finalize"):
             continue
         parent, _, child = key.rpartition("#")
@@ -80,15 +81,16 @@ def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> N
             assert base.get(key) != value, f"{name}: {key} repeats train.json"
         else:
             assert parent in base or parent == "", f"{name}: {key} has no parent in train.json"
-            assert f"@{key}" in text or child in ("sampler", "shuffle"), f"{name}: nothing uses {key}"
+            assert f"@{key}" in text or child in ("sampler", "shuffle", "schedule"), f"{name}: nothing uses {key}"
 
 
 def test_inference_prepares_scans_and_builds_the_network_as_the_training_of_the_released_weights_did() -> None:
     train, lungs, inference = load("train.json"), load("lungs.json"), load("inference.json")
     assert inference["network_def"] == train["network_def"]
     assert inference["preprocessing_transforms"] == train["preprocessing_transforms"] + train["network_inputs"][:1]
-    for key in ("spatial_size", "spacing_mm", "alignment"):
+    for key in ("spatial_size", "alignment"):
         assert inference[key] == lungs[key]
+    assert inference["spacing_mm"] * inference["network_factor"] == pytest.approx(lungs["spacing_mm"])
 
 
 def test_the_paper_recipe_is_an_override_of_a_screenful() -> None:

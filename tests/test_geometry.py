@@ -16,6 +16,7 @@ from bundle.geometry import (
     invert_ddf,
     jacobian_determinant,
     resize_ddf,
+    sample_points,
     sample_rows,
     sample_vox,
     slabs,
@@ -151,6 +152,15 @@ def test_rows_are_read_as_the_whole_volume_is() -> None:
     volume = torch.rand(2, 6, 7, 8, generator=generator)
     points = torch.rand(3, 5, 4, 9, generator=generator) * 12 - 2  # also beyond every border
     torch.testing.assert_close(sample_rows(volume, points), sample_vox(volume[None], points[None])[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("count", [1, 16, 53])
+def test_a_list_of_points_is_read_as_the_whole_volume_is(count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    volume = torch.rand(2, 6, 7, 8, generator=generator)
+    points = torch.rand(3, count, generator=generator) * 12 - 2
+    expected = sample_vox(volume[None], points[None, :, :, None, None])[0, :, :, 0, 0]
+    torch.testing.assert_close(sample_points(volume, points), expected, rtol=0, atol=0)
 
 
 def test_warp_is_monais() -> None:

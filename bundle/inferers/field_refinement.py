@@ -60,11 +60,11 @@ class FieldRefinement:
         self,
         *,
         loss: RegistrationLoss,
-        factors: Sequence[float] = (3.0, 2.0, 1.5, 1.0),
-        max_steps: int = 40,
-        learning_rate_vox: float = 0.1,
-        control_vox: int = 4,
-        rim_vox: int = 2,
+        factors: Sequence[float] = (4.0, 2.7, 1.6, 1.0),
+        max_steps: int = 30,
+        learning_rate_vox: float = 0.2,
+        control_vox: int = 5,
+        rim_vox: int = 3,
         time_budget_s: float | None = None,
     ) -> None:
         self.loss = loss
@@ -95,11 +95,12 @@ class FieldRefinement:
                 shape = [max(round(side / factor), LEAST_SIDE_VOX) for side in sides]
                 level = self._level(*(F.interpolate(part, size=shape, mode="area") for part in (image, region)))
                 start = resize_ddf(given, shape)
-                if number == 0 and self._is_worse_than_none(start, level):
+                if number == 0 and self._is_worse_than_none(start[level.box], level):
                     given, start = torch.zeros_like(given), torch.zeros_like(start)
                 field = start + resize_ddf(correction, shape)
-                field = field + self._descend(field, level, deadline, progress)
-                correction = _unfold(field, level) - start
+                boxed = field[level.box]
+                boxed = _unfold(boxed + self._descend(boxed, level, deadline, progress), level.weights > 0)
+                correction = _fill(boxed - field[level.box], level.box, shape) + field - start
         return given + resize_ddf(correction, sides)
 
     def _level(self, image: Tensor, region: Tensor) -> _Level:
@@ -126,9 +127,9 @@ class FieldRefinement:
             return bool(self._loss_of(ddf_vox, level) > self._loss_of(torch.zeros_like(ddf_vox), level))
 
     def _loss_of(self, ddf_vox: Tensor, level: _Level) -> Tensor:
-        """The loss of a ddf (1, 3, H, W, D) on the level's whole grid."""
+        """The loss of a ddf (1, 3, h, w, d) in the level's box."""
         slopes = ddf_vox[..., ::SLOPE_STEP, ::SLOPE_STEP, ::SLOPE_STEP] / SLOPE_STEP
-        shift_vox = ddf_vox[level.box][0].flatten(1).index_select(1, level.inside)
+        shift_vox = ddf_vox[0].flatten(1).index_select(1, level.inside)
         values = sample_points(level.moving[0], level.points_vox + shift_vox)
         # What is not needed is left alike: it stands beyond the reach of any window that counts.
         warped = level.fixed.flatten().index_copy(0, level.inside, values[0]).view_as(level.fixed)
@@ -136,7 +137,7 @@ class FieldRefinement:
         return similarity + self.loss.weight * self.loss.regularization(slopes)
 
     def _descend(self, field: Tensor, level: _Level, deadline: float, progress: tqdm) -> Tensor:
-        """What one level adds to the ddf (1, 3, H, W, D)."""
+        """What one level adds to the ddf (1, 3, h, w, d) in its box."""
         splines = SplineField(field.shape[2:], spacing_vox=self.control_vox, device=field.device)
         control = splines.zeros().requires_grad_()
         optimizer = torch.optim.Adam([control], lr=self.learning_rate_vox)
@@ -155,9 +156,17 @@ class FieldRefinement:
         return splines(control).detach()
 
 
-def _unfold(ddf_vox: Tensor, level: _Level) -> Tensor:
-    """Smooth a ddf (1, 3, H, W, D) until no more than `MAX_FOLDING` of the level's region folds."""
-    while _folding(ddf_vox[level.box][0], level.weights[0, 0] > 0) > MAX_FOLDING:
+def _fill(boxed: Tensor, box: tuple[slice, ...], shape: list[int]) -> Tensor:
+    """Continue a field (1, 3, h, w, d) from its box to a grid of `shape`: the border value holds outside."""
+    margins: list[int] = []
+    for part, side in zip(box[2:], shape, strict=True):
+        margins = [part.start, side - part.stop, *margins]  # the last axis comes first
+    return F.pad(boxed, margins, mode="replicate")
+
+
+def _unfold(ddf_vox: Tensor, region: Tensor) -> Tensor:
+    """Smooth a ddf (1, 3, h, w, d) until no more than `MAX_FOLDING` of the region (1, 1, h, w, d) folds."""
+    while _folding(ddf_vox[0], region[0, 0]) > MAX_FOLDING:
         ddf_vox = mean_of_neighbours(ddf_vox)
     return ddf_vox
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
+from bundle.geometry import resize_ddf
 from bundle.inferers.field_refinement import FieldRefinement
 from bundle.inferers.network_refinement import NetworkRefinement
 
+SIDE_MULTIPLE = 16  # of what the network takes
 Refine = Literal["none", "field", "network"]
 
 
@@ -23,6 +26,7 @@ class RegistrationInferer(Inferer):
 
     Args:
         refine: "none" for the network alone, "field" to refine its ddf, "network" to fine-tune a copy on the pair.
+        network_factor: voxel size the network works on relative to the grid's, where it has learnt on coarser voxels.
         field_refinement, network_refinement: how; the one that `refine` names is needed.
     Raises: ValueError for another `refine`, or one whose refinement is missing.
     """
@@ -31,12 +35,14 @@ class RegistrationInferer(Inferer):
         self,
         *,
         refine: Refine = "none",
+        network_factor: float = 1.0,
         field_refinement: FieldRefinement | None = None,
         network_refinement: NetworkRefinement | None = None,
     ) -> None:
         super().__init__()
         if refine not in get_args(Refine):
             raise ValueError(f"refine: expected one of {get_args(Refine)}, got {refine!r}")
+        self.network_factor = network_factor
         self.field_refinement = field_refinement if refine == "field" else None
         self.network_refinement = network_refinement if refine == "network" else None
         if refine != "none" and self.field_refinement is None and self.network_refinement is None:
@@ -61,14 +67,26 @@ class RegistrationInferer(Inferer):
         """
         image = _plain(inputs if moving is None else torch.cat([inputs, moving], dim=1))
         region = None if mask is None else _plain(mask)
+        seen = self._coarsen(image)
+        seen_region = None if region is None else self._coarsen(region)
         if self.network_refinement is not None:
             with torch.autocast(image.device.type, enabled=False):
-                network = self.network_refinement(network, image, region)
-        ddf_vox: Tensor = network(image, *args, **kwargs).float()
+                network = self.network_refinement(network, seen, seen_region)
+        ddf_vox: Tensor = network(seen, *args, **kwargs).float()
+        if seen is not image:
+            ddf_vox = resize_ddf(ddf_vox, list(image.shape[2:]))
         if self.field_refinement is not None:
             with torch.autocast(image.device.type, enabled=False):
                 ddf_vox = self.field_refinement(ddf_vox, image, region)
         return ddf_vox
+
+    def _coarsen(self, volume: Tensor) -> Tensor:
+        """What the network sees of a volume (B, C, H, W, D): all of it, in voxels of its own."""
+        if self.network_factor == 1:
+            return volume
+        multiple = SIDE_MULTIPLE * self.network_factor
+        sides = [SIDE_MULTIPLE * max(round(side / multiple), 1) for side in volume.shape[2:]]
+        return F.interpolate(volume, size=sides, mode="area")
 
 
 def _plain(volume: Tensor) -> Tensor:

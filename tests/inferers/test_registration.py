@@ -33,6 +33,20 @@ def test_two_tensors_are_fixed_then_moving(image: Tensor) -> None:
     torch.testing.assert_close(RegistrationInferer()(image[:, :1], Network(), moving=image[:, 1:]), ddf_vox)
 
 
+def test_a_network_of_coarser_voxels_gives_its_field_in_those_of_the_grid() -> None:
+    """Its own voxels are twice as large, its grid half as fine: one of its voxels is two."""
+    seen: list[torch.Size] = []
+
+    def shift_by_one(image: Tensor) -> Tensor:
+        seen.append(image.shape)
+        return torch.ones(1, 3, *image.shape[2:])
+
+    image = torch.rand(1, 2, 32, 64, 96)
+    ddf_vox = RegistrationInferer(network_factor=2.0)(image, shift_by_one)  # type: ignore[arg-type]
+    assert seen == [torch.Size([1, 2, 16, 32, 48])]
+    torch.testing.assert_close(ddf_vox, torch.full((1, 3, 32, 64, 96), 2.0))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_the_ddf_is_float32_whatever_the_network_computes_in(image: Tensor, dtype: torch.dtype) -> None:
     assert RegistrationInferer()(image.to(dtype), Network()).dtype == torch.float32
