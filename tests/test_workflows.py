@@ -84,6 +84,22 @@ def test_the_paper_recipe_trains_on_the_pairs_it_reports_and_says_so(small_phant
     assert "transductive" in (tmp_path / "tre.md").read_text()
 
 
+def test_the_recipe_of_the_released_weights_takes_pairs_with_a_known_field_and_without(
+    small_phantoms: Path, tmp_path: Path
+) -> None:
+    case = small_phantoms / "training_00"
+    pair = {"name": "phases", "fixed": str(case / "fixed.nii.gz"), "moving": str(case / "moving.nii.gz")}
+    (tmp_path / "pairs.json").write_text(json.dumps({"training": [pair]}))
+    run(
+        "monai.bundle", "run", "training", "--config_file", "['configs/train.json','configs/lungs.json']",
+        "--dataset_dir", small_phantoms, "--simulated_dir", small_phantoms, "--phases_dir", tmp_path,
+        "--output_dir", tmp_path / "out", "--max_epochs", "1", "--val_interval", "1", "--num_workers", "1",
+    )  # fmt: skip
+    state = torch.load(tmp_path / "out" / "checkpoints" / "checkpoint_epoch=1.pt", weights_only=True)
+    assert state["schedule"]["last_epoch"] == 5  # a step after each of 2 + 2 + 1 pairs
+    assert (tmp_path / "out" / "model.pt").exists()
+
+
 def test_two_gloo_processes_train_together(small_phantoms: Path, tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
     printed = run(
@@ -149,7 +165,7 @@ def test_a_side_too_small_for_four_levels_is_named(small_phantoms: Path, tmp_pat
     printed = run(
         "monai.bundle", "run", "inference", "--config_file", "configs/inference.json",
         "--fixed", case / "fixed.nii.gz", "--moving", case / "moving.nii.gz",
-        "--output_dir", tmp_path / "out", "--spatial_size", "[32,32,24]", check=False,
+        "--output_dir", tmp_path / "out", "--spatial_size", "[32,32,24]", "--network_factor", "1", check=False,
     )  # fmt: skip
     assert "multiples of 16" in printed
     assert "24" in printed
