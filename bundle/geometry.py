@@ -33,6 +33,7 @@ SLAB_VOXELS = 250_000  # native grids are worked on in slabs of this many voxels
 SAMPLING_PARTS = 16  # of a list of points, shared among threads
 INVERSE_ITERATIONS = 60  # fixed-point steps; stops earlier once no voxel moves by more than INVERSE_TOLERANCE_VOX
 INVERSE_TOLERANCE_VOX = 1e-3
+INVERSE_DAMPING = 0.75  # converges for gradients below 1.6
 
 
 def identity_vox(shape: list[int], like: Tensor) -> Tensor:
@@ -134,9 +135,9 @@ def invert_ddf(ddf_vox: Tensor) -> Tensor:
     inverse = -ddf_vox[0].flatten(1)
     moving = torch.arange(points.shape[1], device=ddf_vox.device)
     for _ in range(INVERSE_ITERATIONS):
-        here = inverse[:, moving]
-        step = -sample_points(ddf_vox[0], points[:, moving] + here) - here
-        inverse[:, moving] = here + 0.6 * step
+        here = inverse.index_select(1, moving)
+        step = -sample_points(ddf_vox[0], points.index_select(1, moving) + here) - here
+        inverse.index_copy_(1, moving, here + INVERSE_DAMPING * step)
         moving = moving[step.abs().amax(dim=0) >= INVERSE_TOLERANCE_VOX]
         if len(moving) == 0:
             break
