@@ -107,7 +107,8 @@ class FieldRefinement:
         window = getattr(self.loss.similarity, "window_vox", 1)
         needed = _dilate(region > 0, window)[0, 0] > 0
         places = needed.nonzero()
-        low, high = places.amin(dim=0), places.amax(dim=0) + 1
+        low = (places.amin(dim=0) - 1).clamp_min(0)  # room for differences beside a region one voxel thick
+        high = torch.minimum(places.amax(dim=0) + 2, places.new_tensor(needed.shape))
         ends = zip(low.tolist(), high.tolist(), strict=True)
         box = (slice(None), slice(None), *(slice(first, last) for first, last in ends))
         needed = needed[box[2:]]

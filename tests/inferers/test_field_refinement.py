@@ -92,8 +92,9 @@ def test_hosts_in_inference_mode_and_under_autocast_get_the_same_field() -> None
     assert found_vox.dtype == torch.float32
 
 
-def test_a_mask_at_the_border_of_the_image_keeps_the_shape() -> None:
+@pytest.mark.parametrize("thickness", [1, 20])
+def test_a_mask_at_the_border_of_the_image_keeps_the_shape(thickness: int) -> None:
     mask = torch.zeros(1, 1, *SHAPE)
-    mask[..., :20, 30:, 5:9] = 1
+    mask[..., :thickness, 30:, 5:9] = 1
     found_vox = make(max_steps=2)(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()), mask)
     assert found_vox.shape == (1, 3, *SHAPE)
