@@ -133,13 +133,13 @@ def invert_ddf(ddf_vox: Tensor) -> Tensor:
     have arrived are left alone."""
     points = identity_vox(list(ddf_vox.shape[2:]), ddf_vox)[0].flatten(1)
     inverse = -ddf_vox[0].flatten(1)
-    moving = torch.arange(points.shape[1], device=ddf_vox.device)
+    active = torch.arange(points.shape[1], device=ddf_vox.device)
     for _ in range(INVERSE_ITERATIONS):
-        here = inverse.index_select(1, moving)
-        step = -sample_points(ddf_vox[0], points.index_select(1, moving) + here) - here
-        inverse.index_copy_(1, moving, here + INVERSE_DAMPING * step)
-        moving = moving[step.abs().amax(dim=0) >= INVERSE_TOLERANCE_VOX]
-        if len(moving) == 0:
+        here = inverse.index_select(1, active)
+        step = -sample_points(ddf_vox[0], points.index_select(1, active) + here) - here
+        inverse.index_copy_(1, active, here + INVERSE_DAMPING * step)
+        active = active[step.abs().amax(dim=0) >= INVERSE_TOLERANCE_VOX]
+        if len(active) == 0:
             break
     return inverse.view_as(ddf_vox)
 

@@ -47,7 +47,8 @@ class FieldRefinement:
     and no motion at all compete for the start, so that a network that fails costs nothing but time.
 
     Args:
-        loss: its parts are used: similarity inside the region, regularisation of the whole field, weight.
+        loss: its parts are used: similarity inside the region, whose `window_vox` says how far it looks (one voxel
+            where it has none), regularisation around the region, weight.
         factors: voxel size of each level relative to the grid's, coarse to fine.
         max_steps: on each level; fewer where the loss is stable.
         learning_rate_vox: Adam's, in voxels of the level.

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from bundle.geometry import resize_ddf
 from bundle.inferers.field_refinement import FieldRefinement
 from bundle.inferers.network_refinement import NetworkRefinement
+from bundle.transforms.network_grid import SIDE_MULTIPLE
 
-SIDE_MULTIPLE = 16  # of what the network takes
 Refine = Literal["none", "field", "network"]
 
 
