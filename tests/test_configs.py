@@ -100,7 +100,7 @@ def test_the_paper_recipe_is_an_override_of_a_screenful() -> None:
     assert recipe["spatial_size"] == [256, 256, 256]
     assert recipe["weights_trained_on"] == "transductive"
     assert train["optimizer"]["lr"] == 1e-4
-    assert train["loss"]["weight"] == 0.01
+    assert train["unsupervised_loss"]["weight"] == 0.01
     assert train["train"]["dataloader"]["batch_size"] == 1
 
 
