@@ -22,6 +22,7 @@ def register(
     refine: str | None = None,
     refine_budget_s: float | None = None,
     weights: str | None = None,
+    write: str | None = None,
 ) -> None:
     """Warp MOVING onto FIXED and write the result, the displacement field in mm and a report to OUT.
 
@@ -40,6 +41,7 @@ def register(
             "none" for the network alone.
         refine_budget_s: seconds after which the refinement ends with what it has; no limit if missing.
         weights: the network's weights; the released ones if missing.
+        write: "transform" to write the result as an ITK transform (transform.h5) too.
     """
     options = {
         "fixed_mask": fixed_mask,
@@ -50,6 +52,7 @@ def register(
         "refine": refine,
         "refine_budget_s": refine_budget_s,
         "weights": weights,
+        "write": write,
     }
     run(
         run_id="inference",

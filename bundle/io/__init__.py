@@ -2,8 +2,9 @@ from bundle.io.atomic import atomic_path
 from bundle.io.displacement import read_displacement, write_displacement
 from bundle.io.headers import ImageHeader, check_header, check_mask
 from bundle.io.images import ScanReader, check_scan, read_image, write_image
-from bundle.io.landmarks import check_landmark_pair, read_landmarks_mm, write_landmarks_csv
+from bundle.io.landmarks import check_landmark_pair, read_landmarks_mm, write_landmarks_csv, write_landmarks_slicer
 from bundle.io.linear_transform import read_linear_transform
+from bundle.io.transform_file import invert_transform, read_transform, write_transform
 
 __all__ = [
     "ImageHeader",
@@ -13,11 +14,15 @@ __all__ = [
     "check_landmark_pair",
     "check_mask",
     "check_scan",
+    "invert_transform",
     "read_displacement",
     "read_image",
     "read_landmarks_mm",
     "read_linear_transform",
+    "read_transform",
     "write_displacement",
     "write_image",
     "write_landmarks_csv",
+    "write_landmarks_slicer",
+    "write_transform",
 ]

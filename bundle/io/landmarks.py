@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,18 +26,23 @@ from bundle.io.headers import ImageHeader
 
 FORMATS = "DIR-Lab .txt, elastix .txt, 3D Slicer .mrk.json or .fcsv, or .csv with a header x,y,z"
 SLICER_SYSTEMS = {"RAS": "RAS", "0": "RAS", "LPS": "LPS", "1": "LPS"}  # numbers: files before Slicer 4.11
+SLICER_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
 OUTSIDE_VOX = 0.501  # half a voxel beyond the outermost centres is still inside (`bundle.resample`), plus rounding
 
 Row = tuple[int, Sequence[str]]  # line number and its three numbers, as text
 
 
-def read_landmarks_mm(path: str | Path, scan: ImageHeader) -> Tensor:
+def read_landmarks_mm(path: str | Path, scan: ImageHeader | None) -> Tensor:
     """Read landmarks (N, 3), RAS mm, float64, of `scan`, whose grid gives voxel indices their place.
 
+    Without a scan only formats in mm can be read, and nothing says whether the points lie in it.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: unknown format; no landmarks; a row without three numbers (with its line); landmarks outside the
-            scan (how many, and the first one).
+        ValueError: unknown format; voxel indices without a scan; no landmarks; a row without three numbers (with its
+            line); landmarks outside the scan (how many, and the first one).
     """
     path = Path(path)
     if not path.is_file():
@@ -49,10 +55,11 @@ def read_landmarks_mm(path: str | Path, scan: ImageHeader) -> Tensor:
     elif name.endswith(".csv"):
         points = swap_ras_lps(_to_points(path, _csv_rows(path)))
     elif name.endswith(".txt"):
-        points = _read_text(path, scan.affine)
+        points = _read_text(path, scan)
     else:
         raise ValueError(f"{path}: unknown landmark format, expected {FORMATS}")
-    _check_inside(path, points, scan)
+    if scan is not None:
+        _check_inside(path, points, scan)
     return points
 
 
@@ -73,9 +80,27 @@ def write_landmarks_csv(path: str | Path, points_mm: Tensor) -> None:
         temporary.write_text(text)
 
 
-def _read_text(path: Path, affine: Tensor) -> Tensor:
+def write_landmarks_slicer(path: str | Path, points_mm: Tensor, *, system: Literal["LPS", "RAS"] = "LPS") -> None:
+    """Write landmarks (N, 3), RAS mm, as a 3D Slicer point list (.mrk.json) in either coordinate system, atomically.
+
+    Source: 3D Slicer's markups schema 1.0.3, of whose keys these are the required ones and those that place points.
+    """
+    positions = (points_mm.double() if system == "RAS" else swap_ras_lps(points_mm.double())).tolist()
+    points = [
+        {"id": str(number), "label": str(number), "position": position, "positionStatus": "defined"}
+        for number, position in enumerate(positions, start=1)
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": system, "coordinateUnits": "mm", "controlPoints": points}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({"@schema": SLICER_SCHEMA, "markups": [markup]}, indent=1) + "\n")
+
+
+def _read_text(path: Path, scan: ImageHeader | None) -> Tensor:
     lines = [(number, line.split()) for number, line in _lines(path)]
     keyword = lines[0][1][0].lower() if lines else ""
+    if scan is None and keyword != "point":
+        raise ValueError(f"{path}: these landmarks are voxel indices, which say nothing without their scan")
+    affine = torch.eye(4, dtype=torch.float64) if scan is None else scan.affine
     if keyword not in ("point", "index"):
         return apply_affine(affine, _to_points(path, lines) - 1)  # DIR-Lab counts voxels from 1
     if len(lines) < 2 or len(lines[1][1]) != 1 or not lines[1][1][0].isdigit():

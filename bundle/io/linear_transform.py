@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bundle.geometry import swap_ras_lps_affine
+from bundle.io.transform_file import read_transform
 
-SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat")
 MIN_VOLUME_FACTOR = 1e-3  # no two scans of one chest differ by more
 
 
@@ -20,21 +20,10 @@ def read_linear_transform(path: str | Path) -> Tensor:
     ITK, SimpleITK, ANTs (.mat) and 3D Slicer write such files (LPS mm), with one transform or a CompositeTransform.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not an ITK transform file; several transforms, whose order no one has fixed; a transform that is not
-            linear or has no inverse.
+        ValueError: the transform is not linear or has no inverse; and what `read_transform` raises.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such transform file (expected an ITK transform: {', '.join(SUFFIXES)})")
-    try:
-        transforms = itk.transformread(str(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path}: cannot be read as an ITK transform: {str(error).splitlines()[-1]}") from error
-    if len(transforms) != 1:
-        raise ValueError(f"{path}: expected one transform, or several as one CompositeTransform, got {len(transforms)}")
-    transform = transforms[0]
-    if not transform.IsLinear() or transform.GetInputSpaceDimension() != 3:
+    transform = read_transform(path)
+    if not transform.IsLinear():
         raise ValueError(f"{path}: expected a linear 3-D transform, got {type(transform).__name__}")
     affine = _as_affine(transform)
     volume_factor = float(torch.linalg.det(affine[:3, :3]))

@@ -15,10 +15,18 @@ from monai.config import get_config_values, get_optional_config_values
 from monai.transforms import Transform
 
 from bundle.data.pairs_to_register import REPORT
-from bundle.io import write_displacement, write_image, write_landmarks_csv
+from bundle.io import (
+    ImageHeader,
+    write_displacement,
+    write_image,
+    write_landmarks_csv,
+    write_landmarks_slicer,
+    write_transform,
+)
 from bundle.io.atomic import atomic_path
 from bundle.reports.case_score import score_pair
 from bundle.reports.overview import draw_overview
+from bundle.transforms.apply_ddf import world_transform
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +39,20 @@ class SaveRegistrationd(Transform):
 
     On the fixed scan's grid: `warped.nii.gz` (HU), `displacement.nii.gz` (ITK vector field, LPS mm), `jacobian.nii.gz`
     (determinant of the whole transform) and `overview.png`; on the moving scan's grid `inverse_displacement.nii.gz`.
-    With fixed landmarks `moving_landmarks.csv`, where they lie in the moving scan (LPS mm). `report.json` comes last.
+    With fixed landmarks `moving_landmarks.csv` and `.mrk.json` (3D Slicer), where they lie in the moving scan (LPS mm).
+    `report.json` comes last.
 
     Args:
         weights: file of the network's weights; its hash goes into the report.
+        write: what to write beside these: "transform" for `transform.h5`, see `bundle.io.write_transform`.
+    Raises: ValueError for another `write`.
     """
 
-    def __init__(self, *, weights: str | Path) -> None:
+    def __init__(self, *, weights: str | Path, write: str | None = None) -> None:
+        if write not in (None, "transform"):
+            raise ValueError(f"write: expected 'transform' or nothing, got {write!r}")
         self.weights = Path(weights)
+        self.write = write
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
@@ -54,6 +68,9 @@ class SaveRegistrationd(Transform):
         )
         if "mapped_landmarks" in pair:
             write_landmarks_csv(folder / "moving_landmarks.csv", pair["mapped_landmarks"])
+            write_landmarks_slicer(folder / "moving_landmarks.mrk.json", pair["mapped_landmarks"])
+        if self.write == "transform":
+            write_transform(folder / "transform.h5", world_transform(pair), ImageHeader.of(pair["fixed"]).corners_mm)
         report = self._report(pair)
         draw_overview(
             folder / "overview.png",
@@ -81,6 +98,7 @@ class SaveRegistrationd(Transform):
             "moving": str(pair["moving"].meta.get("filename_or_obj")),
             "scores": {key: _plain(value) for key, value in score.row().items() if key != "name"},
             "lcc": {"aligned": _plain(pair["lcc_aligned"]), "registered": _plain(pair["lcc_registered"])},
+            "lung_dice": {stage: _plain(value) for stage, value in pair.get("lung_dice", {}).items()},
             "initial_affine_ras_mm": pair["initial_affine"].tolist(),
             "lungs_found": {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")},
             "seconds_by_step": {step: round(float(value), 3) for step, value in pair["seconds_by_step"].items()},

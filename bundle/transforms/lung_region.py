@@ -126,7 +126,7 @@ class LungRegiond(MapTransform):
     """Add the lung mask `<key>_mask` of every scan that comes without one.
 
     A mask that is already there (the user's own) is kept. Where no lung is found (MR, other anatomy) the whole image
-    takes its place, with a warning. `<key>_lungs_found` tells the report which it was.
+    takes its place, with a warning. `<key>_lungs_found` tells the report which it was, `<key>_mask_given` whose it is.
 
     Raises: ValueError naming the mask's file if the user's mask is empty.
     """
@@ -144,6 +144,7 @@ class LungRegiond(MapTransform):
                 file = given.meta.get("filename_or_obj", f"{key}_mask")
                 raise ValueError(f"{file}: the mask holds no voxel above 0")
             pair[f"{key}_lungs_found"] = mask is not None
+            pair[f"{key}_mask_given"] = given is not None
             if mask is None:
                 log.warning("%s: no lung found in the %s scan, the whole image is used", pair.get("name", "pair"), key)
                 mask = MetaTensor(torch.ones_like(scan, dtype=torch.uint8), affine=scan.affine)

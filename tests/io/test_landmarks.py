@@ -1,13 +1,52 @@
 import json
 from pathlib import Path
+from typing import Literal
 
+import jsonschema
 import pytest
 import torch
 from torch import Tensor
 
-from bundle.io import ImageHeader, check_landmark_pair, read_landmarks_mm, write_landmarks_csv
+from bundle.io import ImageHeader, check_landmark_pair, read_landmarks_mm, write_landmarks_csv, write_landmarks_slicer
 from tests.io.conftest import SHAPE
 
+# What version 1.0.3 of the schema that 3D Slicer publishes says about the keys we write.
+SLICER_MARKUPS = {
+    "type": "object",
+    "required": ["@schema", "markups"],
+    "properties": {
+        "@schema": {"type": "string", "pattern": r"markups-schema-v1\.[0-9]+\.[0-9]+\.json#$"},
+        "markups": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["type"],
+                "properties": {
+                    "type": {"enum": ["Fiducial", "Line", "Angle", "Curve", "ClosedCurve", "Plane", "ROI"]},
+                    "coordinateSystem": {"enum": ["LPS", "RAS"]},
+                    "coordinateUnits": {"enum": ["mm", "um"]},
+                    "controlPoints": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "id": {"type": "string"},
+                                "label": {"type": "string"},
+                                "position": {
+                                    "type": "array",
+                                    "items": {"type": "number"},
+                                    "minItems": 3,
+                                    "maxItems": 3,
+                                },
+                                "positionStatus": {"enum": ["undefined", "preview", "defined"]},
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
 VOX = torch.tensor([[0.0, 0.0, 0.0], [7.0, 8.0, 9.0], [3.0, 4.0, 5.0]], dtype=torch.float64)
 
 
@@ -138,3 +177,33 @@ def test_landmark_sets_of_different_length_are_refused(points: Tensor) -> None:
     check_landmark_pair("a.txt", points, "b.txt", points)
     with pytest.raises(ValueError, match=r"must match row by row: a\.txt holds 3, b\.txt holds 2"):
         check_landmark_pair("a.txt", points, "b.txt", points[:2])
+
+
+@pytest.mark.parametrize("system", ["LPS", "RAS"])
+def test_a_slicer_point_list_holds_the_points_in_the_system_it_names(
+    system: Literal["LPS", "RAS"], tmp_path: Path, scan: ImageHeader, points: Tensor
+) -> None:
+    write_landmarks_slicer(tmp_path / "points.mrk.json", points, system=system)
+    (markup,) = json.loads((tmp_path / "points.mrk.json").read_text())["markups"]
+    expected = points.tolist() if system == "RAS" else lps(points)
+    assert markup["coordinateSystem"] == system
+    assert [point["position"] for point in markup["controlPoints"]] == expected
+    torch.testing.assert_close(read_landmarks_mm(tmp_path / "points.mrk.json", scan), points)
+
+
+def test_a_slicer_point_list_follows_slicers_schema(tmp_path: Path, points: Tensor) -> None:
+    write_landmarks_slicer(tmp_path / "points.mrk.json", points)
+    content = json.loads((tmp_path / "points.mrk.json").read_text())
+    jsonschema.validate(content, SLICER_MARKUPS)
+
+
+@pytest.mark.parametrize(("name", "text"), [("dirlab.txt", "1 1 1\n8 9 10\n"), ("elastix.txt", "index\n1\n3 4 5\n")])
+def test_voxel_indices_without_their_scan_are_refused(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"{name}: these landmarks are voxel indices"):
+        read_landmarks_mm(tmp_path / name, None)
+
+
+def test_points_in_mm_need_no_scan(tmp_path: Path, points: Tensor) -> None:
+    write_landmarks_csv(tmp_path / "points.csv", points)
+    torch.testing.assert_close(read_landmarks_mm(tmp_path / "points.csv", None), points, atol=1e-6, rtol=0)

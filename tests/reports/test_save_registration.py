@@ -17,7 +17,7 @@ from monai.transforms import LoadImaged
 from torch import Tensor
 
 from bundle.data import pairs_to_register
-from bundle.geometry import apply_affine
+from bundle.geometry import apply_affine, swap_ras_lps
 from bundle.reports import SaveRegistrationd, ScoreRegistrationd, save_registration
 from bundle.transforms import (
     InitialAlignmentd,
@@ -39,6 +39,7 @@ FILES = [
     "inverse_displacement.nii.gz",
     "jacobian.nii.gz",
     "moving_landmarks.csv",
+    "moving_landmarks.mrk.json",
     "overview.png",
     "report.json",
     "warped.nii.gz",
@@ -101,8 +102,8 @@ def _add_image(pair: dict[str, Any]) -> dict[str, Any]:
     return {**pair, "image": torch.cat([pair["fixed_net"], pair["moving_net"]]).clamp(-1000, -100) / 900}
 
 
-def save(pair: dict[str, Any], weights: Path) -> Path:
-    SaveRegistrationd(weights=weights)(pair)
+def save(pair: dict[str, Any], weights: Path, *, write: str | None = None) -> Path:
+    SaveRegistrationd(weights=weights, write=write)(pair)
     return Path(pair["output_dir"])
 
 
@@ -129,6 +130,50 @@ def test_simpleitk_makes_the_warped_scan_from_the_displacement(register: Registe
     difference = (warped - expected).abs()[inside]
     assert difference.mean() < 0.5  # HU are rounded to whole numbers: 0.25 on average
     assert difference.max() < 2.0
+
+
+def test_simpleitk_makes_the_warped_scan_from_the_itk_transform(register: Register, weights: Path) -> None:
+    written, pair = register()
+    out = save(pair, weights, write="transform")
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "transform.h5"])
+    fixed, moving = sitk.ReadImage(written.item["fixed"]), sitk.ReadImage(written.item["moving"])
+    transform = sitk.ReadTransform(out / "transform.h5")
+    warped = from_sitk(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, -1000.0, sitk.sitkFloat64))
+    inside = from_sitk(sitk.ReadImage(written.item["fixed_mask"])) > 0
+    assert (warped - pair["warped"][0].as_tensor())[inside].abs().max() < 1.0
+
+
+def test_simpleitk_carries_the_landmarks_through_the_itk_transform(register: Register, weights: Path) -> None:
+    written, pair = register()
+    out = save(pair, weights, write="transform")
+    transform = sitk.ReadTransform(out / "transform.h5")
+    moved = [transform.TransformPoint(point) for point in swap_ras_lps(written.fixed_mm).tolist()]
+    np.testing.assert_allclose(moved, read_csv(out / "moving_landmarks.csv"), atol=2e-3)
+
+
+def test_another_extra_is_refused_before_any_work(weights: Path) -> None:
+    with pytest.raises(ValueError, match="write: expected 'transform' or nothing, got 'everything'"):
+        SaveRegistrationd(weights=weights, write="everything")
+
+
+def test_the_report_holds_the_dice_of_given_masks_as_simpleitk_computes_it(register: Register, weights: Path) -> None:
+    written, pair = register()
+    out = save(pair, weights, write="transform")
+    dice = json.loads((out / "report.json").read_text())["lung_dice"]
+    assert list(dice) == ["none", "aligned", "registered"]
+    fixed, moving = sitk.ReadImage(written.item["fixed_mask"]), sitk.ReadImage(written.item["moving_mask"])
+    for stage, transform in [
+        ("none", sitk.Transform(3, sitk.sitkIdentity)),
+        ("aligned", sitk.ReadTransform(written.item["initial_transform"])),
+        ("registered", sitk.ReadTransform(out / "transform.h5")),
+    ]:
+        warped = sitk.Resample(sitk.Cast(moving, sitk.sitkFloat64), fixed, transform, sitk.sitkLinear, 0.0) >= 0.5
+        overlap = sitk.LabelOverlapMeasuresImageFilter()
+        overlap.Execute(sitk.Cast(fixed, sitk.sitkUInt8), sitk.Cast(warped, sitk.sitkUInt8))
+        assert dice[stage] == pytest.approx(overlap.GetDiceCoefficient(1), abs=2e-4)
+    assert dice["aligned"] > 0.95 > dice["none"]  # the alignment is the truth
+    _, pair = register(without=("moving_mask",))
+    assert json.loads((save(pair, weights) / "report.json").read_text())["lung_dice"] == {}
 
 
 def test_everything_of_the_fixed_scan_lies_on_its_grid_and_the_inverse_on_the_movings(
@@ -223,7 +268,7 @@ def test_the_report_says_what_was_done_with_what(register: Register, weights: Pa
 def test_without_landmarks_there_is_neither_a_file_nor_a_score_of_them(register: Register, weights: Path) -> None:
     _, pair = register(without=("fixed_landmarks", "moving_landmarks", "fixed_mask", "moving_mask"))
     out = save(pair, weights)
-    assert sorted(path.name for path in out.iterdir()) == [name for name in FILES if name != "moving_landmarks.csv"]
+    assert sorted(path.name for path in out.iterdir()) == [name for name in FILES if "landmarks" not in name]
     scores = json.loads((out / "report.json").read_text())["scores"]  # null, since JSON knows no NaN
     assert scores["tre_mm"] is None
     assert scores["landmarks"] == 0

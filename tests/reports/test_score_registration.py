@@ -31,6 +31,8 @@ def make_pair(jacobian: Tensor) -> dict[str, Any]:
         "mask_net": MetaTensor(mask_net),
         "jacobian": MetaTensor(jacobian[None]),
         "fixed_mask": MetaTensor(fixed_mask),
+        "fixed_mask_given": False,
+        "moving_mask_given": True,
         "seconds_by_step": {"LoadImaged": 1.5, "Network": torch.tensor(2.25)},
     }
 
@@ -62,6 +64,10 @@ def test_folding_and_sd_log_jacobian_are_of_the_fixed_lungs() -> None:
     jacobian[1, 1, 2] = -1.0
     result = ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair(jacobian)))
     assert result["folding_percent"] == pytest.approx(100 / (4 * 5 * 5))
+
+
+def test_without_both_masks_there_is_no_dice() -> None:
+    assert "lung_dice" not in ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair(torch.ones(FIXED_SHAPE))))
 
 
 def test_the_time_is_the_sum_of_the_steps() -> None:

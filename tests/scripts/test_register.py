@@ -26,6 +26,7 @@ def test_register_writes_everything_the_readme_promises(small_phantoms: Path, tm
         "inverse_displacement.nii.gz",
         "jacobian.nii.gz",
         "moving_landmarks.csv",
+        "moving_landmarks.mrk.json",
         "overview.png",
         "report.json",
     }

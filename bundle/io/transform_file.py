@@ -1,0 +1,139 @@
+"""Transforms in and out of ITK's files, fixed point to moving point, LPS mm in the file.
+
+ITK, SimpleITK, ANTs and 3D Slicer read what `write_transform` writes: a CompositeTransform of a displacement field,
+which is applied first, and an affine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps_affine
+from bundle.io.atomic import atomic_path
+from bundle.io.displacement import PRECISION_MM, read_displacement
+from bundle.io.displacement import SUFFIXES as FIELD_SUFFIXES
+from bundle.io.headers import affine_from_itk, itk_from_affine
+
+SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat")
+LPS = torch.tensor([-1.0, -1.0, 1.0]).view(3, 1, 1, 1)
+
+
+def read_transform(path: str | Path) -> itk.Transform:
+    """Read a transform as ITK's object, fixed to moving points, LPS mm.
+
+    Args:
+        path: an ITK transform file with one transform or a CompositeTransform, or a displacement field as
+            `write_displacement` and 3D Slicer write it.
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an ITK transform file; several transforms, whose order no one has fixed; not in 3-D.
+    """
+    path = Path(path)
+    if path.name.endswith(FIELD_SUFFIXES):
+        return displacement_transform(*read_displacement(path), itk.D)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such transform file (expected an ITK transform: {', '.join(SUFFIXES)})")
+    try:
+        transforms = itk.transformread(str(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: cannot be read as an ITK transform: {str(error).splitlines()[-1]}") from error
+    if len(transforms) != 1:
+        raise ValueError(f"{path}: expected one transform, or several as one CompositeTransform, got {len(transforms)}")
+    if transforms[0].GetInputSpaceDimension() != 3:
+        raise ValueError(f"{path}: expected a 3-D transform, got {type(transforms[0]).__name__}")
+    return transforms[0]
+
+
+def write_transform(path: str | Path, transform: WorldTransform, corners_mm: Tensor) -> None:
+    """Write a transform as ITK's HDF5 file (.h5), affine after displacement field, atomically.
+
+    The field stays on the network grid, which no resampling blurs, extended by whole voxels over a scan: ITK moves
+    points beside a field by nothing, `WorldTransform` by the border value.
+
+    Args:
+        transform: its `fixed_affine` has perpendicular axes.
+        corners_mm: (N, 3), RAS mm, of the fixed scan.
+    """
+    grid = transform.fixed_affine.double()
+    sides = torch.tensor(transform.ddf_vox.shape[2:], dtype=torch.float64)
+    corners_vox = apply_affine(torch.linalg.inv(grid), corners_mm.double())
+    before = (-corners_vox.amin(dim=0)).ceil().clamp_min(0)
+    after = (corners_vox.amax(dim=0) - (sides - 1)).ceil().clamp_min(0)
+    padding = [int(value) for axis in (2, 1, 0) for value in (before[axis], after[axis])]
+    field_vox = F.pad(transform.ddf_vox.float().cpu(), padding, mode="replicate")[0]
+    displacement_mm = torch.einsum("ab,bhwd->ahwd", grid[:3, :3].float(), field_vox)
+    rounded = displacement_mm.div_(PRECISION_MM).round_().mul_(PRECISION_MM)  # the file is half as large
+    extended = grid.clone()
+    extended[:3, 3] = apply_affine(grid, -before[None])[0]
+
+    # In double precision ITK writes a field of twice the size, and reads either.
+    composite = itk.CompositeTransform[itk.F, 3].New()
+    composite.AddTransform(_affine_transform(transform.moving_affine.double() @ torch.linalg.inv(grid)))
+    composite.AddTransform(displacement_transform(rounded, extended, itk.F))  # what is added last is applied first
+    writer = itk.TransformFileWriterTemplate[itk.F].New()
+    writer.SetInput(composite)
+    writer.SetUseCompression(True)
+    with atomic_path(path) as temporary:
+        writer.SetFileName(str(temporary))
+        writer.Update()
+
+
+def invert_transform(transform: itk.Transform) -> itk.Transform:
+    """The way back, for a linear transform, a displacement field or a composite of them.
+
+    A field is inverted by fixed-point iteration on its own grid (`WorldTransform.inverse`).
+    Raises: ValueError for another transform.
+    """
+    if isinstance(transform, itk.CompositeTransform[itk.D, 3]):
+        inverse = itk.CompositeTransform[itk.D, 3].New()
+        for number in reversed(range(transform.GetNumberOfTransforms())):
+            inverse.AddTransform(invert_transform(itk.down_cast(transform.GetNthTransform(number))))
+        return inverse
+    if transform.IsLinear():
+        return transform.GetInverseTransform()
+    if isinstance(transform, itk.DisplacementFieldTransform[itk.D, 3]):
+        displacement_mm, affine = displacement_of(transform)
+        vectors = affine[:3, :3].float()
+        ddf_vox = torch.einsum("ab,bhwd->ahwd", torch.linalg.inv(vectors), displacement_mm)
+        back_vox = WorldTransform(ddf_vox[None], affine, affine).inverse().ddf_vox[0]
+        return displacement_transform(torch.einsum("ab,bhwd->ahwd", vectors, back_vox), affine, itk.D)
+    raise ValueError(f"expected a linear transform, a displacement field or a composite of them, got {transform!r}")
+
+
+def displacement_transform(displacement_mm: Tensor, affine: Tensor, precision: Any) -> itk.Transform:
+    """ITK's transform of a displacement (3, H, W, D), RAS mm, on the grid of `affine`; precision itk.F or itk.D."""
+    image = itk.Image[itk.Vector[precision, 3], 3].New()
+    image.SetRegions(list(displacement_mm.shape[1:]))
+    spacing, direction, origin = itk_from_affine(affine)
+    image.SetSpacing(spacing)
+    image.SetDirection(itk.matrix_from_array(direction))
+    image.SetOrigin(origin)
+    image.Allocate()
+    itk.array_view_from_image(image)[:] = (displacement_mm * LPS).permute(3, 2, 1, 0).numpy()
+    transform = itk.DisplacementFieldTransform[precision, 3].New()
+    transform.SetDisplacementField(image)
+    return transform
+
+
+def displacement_of(transform: itk.DisplacementFieldTransform) -> tuple[Tensor, Tensor]:
+    """The displacement (3, H, W, D), RAS mm, float32, of ITK's transform, and its affine (4, 4), voxels to RAS mm."""
+    image = transform.GetDisplacementField()
+    vectors = torch.from_numpy(itk.array_from_image(image).astype(np.float32)).permute(3, 2, 1, 0)
+    direction = itk.array_from_matrix(image.GetDirection())
+    return vectors * LPS, affine_from_itk(list(image.GetSpacing()), direction, list(image.GetOrigin()))
+
+
+def _affine_transform(affine: Tensor) -> itk.AffineTransform:
+    """ITK's transform, in single precision, of a world affine (4, 4), RAS mm."""
+    lps = swap_ras_lps_affine(affine)
+    transform = itk.AffineTransform[itk.F, 3].New()
+    transform.SetMatrix(itk.matrix_from_array(lps[:3, :3].float().numpy()))
+    transform.SetTranslation(lps[:3, 3].tolist())
+    return transform
