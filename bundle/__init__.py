@@ -1,0 +1,16 @@
+"""Registration of lung CT with a Recursive Refinement Network: `from bundle import register_pair`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["register_pair"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: who needs a network only, as a loaded TorchScript does, need not import all the rest."""
+    if name in __all__:
+        from bundle.register import register_pair
+
+        return register_pair
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

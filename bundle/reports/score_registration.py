@@ -13,7 +13,7 @@ from torch import Tensor
 from bundle.losses import LocalCrossCorrelationLoss
 from bundle.metrics import folding_percent, sd_log_jacobian
 from bundle.resample import resample_displaced
-from bundle.transforms.apply_ddf import world_transform
+from bundle.transforms import world_transform
 
 
 class ScoreRegistrationd(Transform):

@@ -1,7 +1,13 @@
 """From two scans to the network's input, and from its field back to the scans."""
 
 from bundle.transforms.alignment import InitialAlignmentd, align_lungs
-from bundle.transforms.apply_ddf import MapLandmarksd, ResultsOnNativeGridsd, ResultsOnNetworkGridd, warp_to_fixed
+from bundle.transforms.apply_ddf import (
+    MapLandmarksd,
+    ResultsOnNativeGridsd,
+    ResultsOnNetworkGridd,
+    warp_to_fixed,
+    world_transform,
+)
 from bundle.transforms.check_scan import CheckScand
 from bundle.transforms.coarsen import coarsen
 from bundle.transforms.known_field import KnownFieldd
@@ -37,4 +43,5 @@ __all__ = [
     "put_on_grid",
     "simulate_motion",
     "warp_to_fixed",
+    "world_transform",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 from monai.config import KeysCollection
@@ -14,7 +15,7 @@ from bundle.io import ImageHeader, read_landmarks_mm, read_linear_transform
 class ReadLandmarksd(MapTransform):
     """Replace the landmark files `<key>_landmarks` of loaded scans by points (N, 3), float64, RAS mm.
 
-    Pairs without landmarks pass. Raises: see `bundle.io.read_landmarks_mm`.
+    Points and pairs without landmarks pass. Raises: see `bundle.io.read_landmarks_mm`.
     """
 
     def __init__(self, keys: KeysCollection = ("fixed", "moving")) -> None:
@@ -24,7 +25,7 @@ class ReadLandmarksd(MapTransform):
         pair = dict(data)
         for key in self.key_iterator(pair):
             path = pair.get(f"{key}_landmarks")
-            if path is not None:
+            if isinstance(path, (str, Path)):
                 pair[f"{key}_landmarks"] = read_landmarks_mm(path, ImageHeader.of(pair[key]))
         return pair
 

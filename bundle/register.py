@@ -1,0 +1,156 @@
+"""Register a pair of scans from Python: the inference workflow, from memory to memory."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import Dataset, MetaTensor
+from monai.transforms import LoadImaged
+from torch import Tensor
+
+from bundle.geometry import WorldTransform
+from bundle.io import ImageHeader, check_mask, read_image, read_landmarks_mm, read_linear_transform
+from bundle.reports import SaveRegistrationd, registration_report
+from bundle.transforms import TimedCompose, world_transform
+
+BUNDLE_ROOT = Path(__file__).resolve().parents[1]
+Scan = str | Path | np.ndarray | Tensor
+Points = str | Path | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A registered pair. Volumes lie on the grids the scans came with; world coordinates are RAS mm.
+
+    Args:
+        pair: all that the inference workflow knows of it, by its names.
+        weights: file of the network's weights.
+    """
+
+    pair: dict[Hashable, Any]
+    weights: Path
+
+    @property
+    def warped(self) -> MetaTensor:
+        """The moving scan (1, H, W, D) on the fixed grid, HU."""
+        return self.pair["warped"]
+
+    @property
+    def displacement(self) -> MetaTensor:
+        """x_moving - x_fixed (3, H, W, D), RAS mm, on the fixed grid."""
+        return self.pair["displacement_mm"]
+
+    @property
+    def inverse_displacement(self) -> MetaTensor:
+        """x_fixed - x_moving (3, H, W, D), RAS mm, on the moving grid."""
+        return self.pair["inverse_displacement_mm"]
+
+    @property
+    def jacobian(self) -> MetaTensor:
+        """Determinant (1, H, W, D) of the transform's Jacobian on the fixed grid: local volume change."""
+        return self.pair["jacobian"]
+
+    @property
+    def transform(self) -> WorldTransform:
+        """Fixed world to moving world."""
+        return world_transform(self.pair)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What report.json holds: correlation, folding, seconds; with landmarks the TRE, with both masks the Dice."""
+        return registration_report(self.pair, self.weights)
+
+    def transform_points(self, points_mm: np.ndarray | Tensor) -> Tensor:
+        """Carry points (N, 3), RAS mm, from the fixed to the moving scan; float64."""
+        return self.transform.transform_points_mm(torch.as_tensor(points_mm))
+
+    def save(self, folder: str | Path, *, write: str | None = None) -> None:
+        """Write the files that `scripts.register` writes; see `SaveRegistrationd`."""
+        SaveRegistrationd(weights=self.weights, write=write)({**self.pair, "output_dir": str(folder)})
+
+
+def register_pair(
+    fixed: Scan,
+    moving: Scan,
+    *,
+    fixed_affine: np.ndarray | Tensor | None = None,
+    moving_affine: np.ndarray | Tensor | None = None,
+    fixed_mask: Scan | None = None,
+    moving_mask: Scan | None = None,
+    fixed_landmarks: Points | None = None,
+    moving_landmarks: Points | None = None,
+    initial_transform: str | Path | np.ndarray | Tensor | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Registration:
+    """Register `moving` to `fixed` as `configs/inference.json` does.
+
+    Args:
+        fixed, moving: file (NIfTI, MHA/MHD, NRRD, folder of a DICOM series), `MetaTensor` (H, W, D) or (1, H, W, D) in
+            HU, or array with its affine.
+        fixed_affine, moving_affine: (4, 4), voxels to RAS mm, of arrays.
+        fixed_mask, moving_mask: lung masks on the grids of their scans; found automatically if missing.
+        fixed_landmarks, moving_landmarks: files, or matching points (N, 3), RAS mm; with both the report holds the TRE.
+        initial_transform: linear ITK file, or (4, 4), RAS mm, fixed to moving world; replaces the automatic alignment.
+        options: ids of `configs/inference.json` with other values, such as {"refine": "none"}.
+    Raises: FileNotFoundError, ValueError: what is wrong with which scan, mask, landmarks or option.
+    """
+    pair: dict[str, Any] = {"name": _name(fixed)}
+    given = {"fixed": (fixed, fixed_mask, fixed_affine), "moving": (moving, moving_mask, moving_affine)}
+    for key, (scan, mask, affine) in given.items():
+        pair[key] = _volume(key, scan, affine)
+        if mask is not None:
+            pair[f"{key}_mask"] = _volume(f"{key}_mask", mask, pair[key].affine)
+            check_mask(ImageHeader.of(pair[f"{key}_mask"]), ImageHeader.of(pair[key]))
+    for key, points in (("fixed", fixed_landmarks), ("moving", moving_landmarks)):
+        if points is not None:
+            pair[f"{key}_landmarks"] = _points_mm(points, pair[key])
+    if isinstance(initial_transform, (str, Path)):
+        pair["initial_affine"] = read_linear_transform(initial_transform)
+    elif initial_transform is not None:
+        pair["initial_affine"] = torch.as_tensor(initial_transform).double()
+    parser = ConfigParser()
+    parser.read_config(str(BUNDLE_ROOT / "configs" / "inference.json"))
+    unknown = set(options or {}) - set(parser.config)
+    if unknown:
+        raise ValueError(f"options: no such id in configs/inference.json: {', '.join(sorted(unknown))}")
+    parser.update({"bundle_root": str(BUNDLE_ROOT), **(options or {})})
+    before = _without(parser.get_parsed_content("preprocessing"), LoadImaged)
+    after = _without(parser.get_parsed_content("postprocessing"), SaveRegistrationd)
+    parser.update({"dataset": Dataset([pair], before), "postprocessing": after})
+    evaluator = parser.get_parsed_content("evaluator")
+    evaluator.run()
+    registered = {**evaluator.state.batch[0], **evaluator.state.output[0]}
+    return Registration(registered, Path(parser.get_parsed_content("weights")))
+
+
+def _without(steps: TimedCompose, kind: type) -> TimedCompose:
+    return TimedCompose([step for step in steps.transforms if not isinstance(step, kind)])
+
+
+def _name(scan: Scan) -> str:
+    return Path(scan).resolve().name.split(".")[0] if isinstance(scan, (str, Path)) else "pair"
+
+
+def _volume(name: str, scan: Scan, affine: np.ndarray | Tensor | None) -> MetaTensor:
+    """A scan (1, H, W, D), float32, with its affine; `name` for errors."""
+    if isinstance(scan, (str, Path)):
+        return read_image(scan)
+    if isinstance(scan, MetaTensor):
+        name, affine = scan.meta.get("filename_or_obj", name), scan.affine
+    if affine is None:
+        raise ValueError(f"{name}: an array says nothing about its grid; pass {name}_affine, or a MetaTensor")
+    voxels = scan.as_tensor().float() if isinstance(scan, MetaTensor) else torch.as_tensor(scan).float()
+    voxels = voxels[None] if voxels.ndim == 3 else voxels
+    return MetaTensor(voxels, affine=torch.as_tensor(affine).double(), meta={"filename_or_obj": name})
+
+
+def _points_mm(points: Points, scan: MetaTensor) -> Tensor:
+    if isinstance(points, (str, Path)):
+        return read_landmarks_mm(points, ImageHeader.of(scan))
+    return torch.as_tensor(points).double()

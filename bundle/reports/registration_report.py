@@ -1,0 +1,62 @@
+"""What is said about one registered pair, as JSON holds it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.config import get_config_values, get_optional_config_values
+from torch import Tensor
+
+from bundle.reports.case_score import score_pair
+
+METADATA = Path(__file__).parents[2] / "configs" / "metadata.json"
+DIGITS = 6
+
+
+def registration_report(pair: Mapping[Hashable, Any], weights: Path) -> dict[str, Any]:
+    """The report of a pair as `ScoreRegistrationd` leaves it.
+
+    Args:
+        pair: its scans, scores and initial alignment, by the names of the inference workflow.
+        weights: file of the network's weights, whose hash the report holds.
+    """
+    versions = {**get_config_values(), **get_optional_config_values()}
+    score = score_pair(pair)
+    return {
+        "name": pair["name"],
+        "fixed": str(pair["fixed"].meta.get("filename_or_obj")),
+        "moving": str(pair["moving"].meta.get("filename_or_obj")),
+        "scores": {key: _plain(value) for key, value in score.row().items() if key != "name"},
+        "lcc": {"aligned": _plain(pair["lcc_aligned"]), "registered": _plain(pair["lcc_registered"])},
+        "lung_dice": {stage: _plain(value) for stage, value in pair.get("lung_dice", {}).items()},
+        "initial_affine_ras_mm": pair["initial_affine"].tolist(),
+        "lungs_found": {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")},
+        "seconds_by_step": {step: round(float(value), 3) for step, value in pair["seconds_by_step"].items()},
+        "weights": {"file": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
+        "versions": {"bundle": json.loads(METADATA.read_text())["version"]}
+        | {name: version for name, version in versions.items() if "NOT INSTALLED" not in version},
+    }
+
+
+def report_title(report: Mapping[str, Any]) -> str:
+    """One line that sums a report up."""
+    scores, lcc = report["scores"], report["lcc"]
+    parts = [f"{report['name']}: LCC {lcc['aligned']:.3f} → {lcc['registered']:.3f}"]
+    if scores["tre_mm"] is not None:
+        parts.append(
+            f"TRE {scores['tre_none_mm']:.2f} → aligned {scores['tre_aligned_mm']:.2f} → {scores['tre_mm']:.2f} mm"
+        )
+    parts.append(f"folding {scores['folding_percent']:.3f} %, SDlogJ {scores['sd_log_jacobian']:.3f}")
+    return ", ".join(parts)
+
+
+def _plain(value: str | float | Tensor) -> str | float | None:
+    """A value as JSON can hold it."""
+    if isinstance(value, (float, Tensor)):
+        return None if math.isnan(value) else float(f"{float(value):.{DIGITS}g}")
+    return value

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from bundle import register_pair
+from bundle.geometry import swap_ras_lps
+from bundle.io import read_image
+from bundle.register import Registration
+from scripts.register import register
+from tests.conftest import SyntheticPair
+
+COARSE = {"refine": "none", "spacing_mm": 8.0, "network_factor": 1.0}
+
+
+@pytest.fixture(scope="module")
+def from_files(synthetic_pair: Callable[..., SyntheticPair]) -> Registration:
+    item = synthetic_pair().item
+    return register_pair(
+        item["fixed"],
+        item["moving"],
+        fixed_mask=item["fixed_mask"],
+        moving_mask=item["moving_mask"],
+        fixed_landmarks=item["fixed_landmarks"],
+        moving_landmarks=item["moving_landmarks"],
+        initial_transform=item["initial_transform"],
+        options=COARSE,
+    )
+
+
+def test_results_lie_on_the_grids_of_the_scans(from_files: Registration, synthetic_pair: Callable) -> None:
+    fixed, moving = nib.load(synthetic_pair().item["fixed"]), nib.load(synthetic_pair().item["moving"])
+    assert from_files.warped.shape == (1, *fixed.shape)
+    assert from_files.displacement.shape == (3, *fixed.shape)
+    assert from_files.jacobian.shape == (1, *fixed.shape)
+    assert from_files.inverse_displacement.shape == (3, *moving.shape)
+    np.testing.assert_allclose(from_files.warped.affine, fixed.affine, atol=1e-4)
+    np.testing.assert_allclose(from_files.inverse_displacement.affine, moving.affine, atol=1e-4)
+
+
+def test_saved_files_hold_the_same_and_simpleitk_moves_points_as_the_object(
+    from_files: Registration, synthetic_pair: Callable[..., SyntheticPair], tmp_path: Path
+) -> None:
+    from_files.save(tmp_path / "result", write="transform")
+    displacement = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "result" / "displacement.nii.gz"))
+    ours = swap_ras_lps(from_files.displacement.as_tensor().permute(3, 2, 1, 0)).numpy()
+    np.testing.assert_allclose(displacement, ours, atol=1e-3)
+    transform = sitk.ReadTransform(tmp_path / "result" / "transform.h5")
+    points_mm = synthetic_pair().fixed_mm
+    moved = [transform.TransformPoint(point) for point in swap_ras_lps(points_mm).tolist()]
+    np.testing.assert_allclose(swap_ras_lps(from_files.transform_points(points_mm.numpy())), moved, atol=2e-3)
+
+
+def test_the_report_scores_the_landmarks_and_the_masks(from_files: Registration) -> None:
+    assert from_files.report["scores"]["landmarks"] == 12
+    assert from_files.report["scores"]["tre_aligned_mm"] < 1e-3  # the initial transform is the truth
+    assert from_files.report["scores"]["tre_none_mm"] > 40
+    assert from_files.report["lung_dice"]["aligned"] > 0.95
+
+
+def test_scans_in_memory_give_what_their_files_give(
+    from_files: Registration, synthetic_pair: Callable[..., SyntheticPair]
+) -> None:
+    pair = synthetic_pair()
+    fixed, moving = [read_image(pair.item[key]) for key in ("fixed", "moving")]
+    registered = register_pair(
+        MetaTensor(fixed[0], affine=fixed.affine),
+        moving[0].numpy(),
+        moving_affine=moving.affine.numpy(),
+        fixed_mask=read_image(pair.item["fixed_mask"]),
+        moving_mask=read_image(pair.item["moving_mask"])[0].numpy(),
+        fixed_landmarks=pair.fixed_mm,
+        moving_landmarks=pair.moving_mm.numpy(),
+        initial_transform=pair.truth,
+        options=COARSE,
+    )
+    # the affine of the initial transform's file differs in its last digits
+    torch.testing.assert_close(registered.displacement, from_files.displacement, atol=1e-2, rtol=0)
+    assert registered.report["scores"]["tre_mm"] == pytest.approx(from_files.report["scores"]["tre_mm"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_command_line_gives_the_same(
+    from_files: Registration, synthetic_pair: Callable[..., SyntheticPair], tmp_path: Path
+) -> None:
+    item = synthetic_pair().item
+    register(item["fixed"], item["moving"], str(tmp_path), refine="none", initial_transform=item["initial_transform"])
+    registered = register_pair(
+        item["fixed"], item["moving"], initial_transform=item["initial_transform"], options={"refine": "none"}
+    )
+    warped = nib.load(tmp_path / "warped.nii.gz").get_fdata()
+    np.testing.assert_allclose(registered.warped[0].numpy(), warped, atol=0.51)  # written as whole HU
+
+
+def test_an_array_without_its_affine_is_refused() -> None:
+    with pytest.raises(ValueError, match="fixed: an array says nothing about its grid; pass fixed_affine"):
+        register_pair(np.zeros((8, 9, 10)), np.zeros((8, 9, 10)))
+
+
+def test_an_unknown_option_is_refused(synthetic_pair: Callable[..., SyntheticPair]) -> None:
+    item = synthetic_pair().item
+    with pytest.raises(ValueError, match=r"options: no such id in configs/inference\.json: refinement"):
+        register_pair(item["fixed"], item["moving"], options={"refinement": "none"})
+
+
+def test_a_mask_on_another_grid_is_refused(synthetic_pair: Callable[..., SyntheticPair]) -> None:
+    item = synthetic_pair().item
+    with pytest.raises(ValueError, match="the mask has shape"):
+        register_pair(item["fixed"], item["moving"], fixed_mask=item["moving_mask"])
