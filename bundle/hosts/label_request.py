@@ -20,13 +20,15 @@ HTTPException, in_server = optional_import("fastapi", name="HTTPException")
 PATHS = ("fixed_mask", "moving_mask", "fixed_landmarks", "moving_landmarks", "initial_transform")
 BAD_REQUEST = 400
 
+Prepare = Callable[[dict[str, str]], dict[Hashable, Any]]
+
 
 class LabelRequestd(Transform):
     """Read the pair that a request to MONAI Label names and prepare it like any other.
 
-    The fixed scan is the request's `image`; the moving scan its parameter `moving` or else its posted file `label`. What
-    else belongs to a pair (`PATHS`) may be parameters too; all are paths on the server. Results go to a new folder for
-    each request. MONAI Label passes the inferer nothing but `image`, so `mask_net` becomes its third channel.
+    The fixed scan is the request's `image`; the moving scan its parameter `moving` or else its posted file `label`.
+    What else belongs to a pair (`PATHS`) may be parameters too; all are paths on the server. Results go to a new folder
+    for each request. MONAI Label passes the inferer nothing but `image`, so `mask_net` becomes its third channel.
 
     Args:
         preprocessing: of a pair, from paths to `image` (2, H, W, D) and `mask_net` (1, H, W, D).
@@ -35,7 +37,7 @@ class LabelRequestd(Transform):
         fastapi.HTTPException (400) with that text.
     """
 
-    def __init__(self, *, preprocessing: Callable[[dict[str, str]], dict[str, Any]], output_dir: str | Path) -> None:
+    def __init__(self, *, preprocessing: Prepare, output_dir: str | Path) -> None:
         self.preprocessing = preprocessing
         self.output_dir = Path(output_dir)
 

@@ -21,8 +21,8 @@ class LabelResponsed(Transform):
     """Finish a pair that `LabelRequestd` has prepared, and lay the answer where MONAI Label looks for it.
 
     `pred` becomes the warped scan (1, H, W, D) on the fixed grid, int16 HU; `image` the fixed scan, whose grid MONAI
-    Label gives to the file it sends; `result`, the JSON part, the pair's `report.json` and `files`, paths by name of all
-    that was written. The file is `.nii.gz` unless the request says otherwise (`result_extension`).
+    Label gives to the file it sends; `result`, the JSON part, the pair's `report.json` and `files`, where on the server
+    all results are, by name. The file is `.nii.gz` unless the request says otherwise (`result_extension`).
 
     Args:
         postprocessing: of a pair with `pred` (3, H, W, D); writes the results to the pair's `output_dir`.
