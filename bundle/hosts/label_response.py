@@ -22,7 +22,7 @@ class LabelResponsed(Transform):
 
     `pred` becomes the warped scan (1, H, W, D) on the fixed grid, int16 HU; `image` the fixed scan, whose grid MONAI
     Label gives to the file it sends; `result`, the JSON part, the pair's `report.json` and `files`, where on the server
-    all results are, by name. The file is `.nii.gz` unless the request says otherwise (`result_extension`).
+    all results are, by file name. The file is `.nii.gz` unless the request says otherwise (`result_extension`).
 
     Args:
         postprocessing: of a pair with `pred` (3, H, W, D); writes the results to the pair's `output_dir`.
@@ -34,7 +34,7 @@ class LabelResponsed(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = self.postprocessing({**data, "image": data["image"][:NUM_SCANS]})  # less the mask
         folder = Path(pair["output_dir"])
-        files = {path.name.split(".")[0]: str(path) for path in sorted(folder.iterdir())}
+        files = {path.name: str(path) for path in sorted(folder.iterdir())}
         limits = torch.iinfo(STORED)
         warped = pair["warped"].as_tensor().round().clamp(limits.min, limits.max).to(STORED)
         return {

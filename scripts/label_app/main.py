@@ -32,9 +32,9 @@ class LungRegistrationApp(MONAILabelApp):
         store = datastore or self.datastore()
         moving = request.get("moving") or ""
         answer = super().infer({**request, "moving": store.get_image_uri(moving) or moving}, store)
-        params = answer["params"]
-        if request["image"] in store.list_images():
+        fixed, params = request["image"], answer["params"]
+        if fixed in store.list_images():
             tag = f"displacement_{Path(params['moving']).name.split('.')[0]}"
-            store.save_label(request["image"], params["files"]["displacement"], tag, {"scores": params["scores"]})
+            store.save_label(fixed, params["files"]["displacement.nii.gz"], tag, {"scores": params["scores"]})
             params["displacement_tag"] = tag
         return answer

@@ -102,10 +102,10 @@ def test_the_json_part_scores_the_pair_as_the_run_does(by_path: Answer, run: Pat
 
 
 def test_the_json_part_says_where_the_field_is(by_path: Answer, run: Path) -> None:
-    served = sitk.ReadImage(by_path.json["files"]["displacement"])
+    served = sitk.ReadImage(by_path.json["files"]["displacement.nii.gz"])
     expected = sitk.ReadImage(str(run / "displacement.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(served), sitk.GetArrayFromImage(expected))
-    assert by_path.json["files"].keys() == {path.name.split(".")[0] for path in run.iterdir()}
+    assert by_path.json["files"].keys() == {path.name for path in run.iterdir()}
 
 
 def test_two_posted_files_are_fixed_and_moving(served: Served, tmp_path: Path) -> None:
@@ -124,6 +124,7 @@ def test_masks_and_an_initial_transform_are_parameters_too(served: Served, tmp_p
     answer = post(f"{served.inhale}&output=json", {**params, **masks, **COARSE})
     assert answer.status == 200
     np.testing.assert_allclose(np.array(answer.json["initial_affine_ras_mm"])[:3, 3], (-1.0, -2.0, 25.0))
+    assert answer.json["lung_dice"]  # only of given masks
 
 
 def test_clients_find_the_options_of_the_model(served: Served) -> None:

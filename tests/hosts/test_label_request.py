@@ -58,7 +58,7 @@ def test_every_request_writes_to_a_folder_of_its_own(item: dict[str, str], tmp_p
     [
         ({"image": "", "moving": "a.nii.gz"}, "image: expected an id of the datastore"),
         ({"image": "a.nii.gz"}, r"moving: expected params=.* or a file posted as label"),
-        ({"image": "a.nii.gz", "moving": "b.nii.gz"}, r"'fixed' does not exist: .*a\.nii\.gz"),
+        ({"image": __file__, "moving": "b.nii.gz"}, r"'moving' does not exist: .*b\.nii\.gz"),
     ],
 )
 def test_a_request_without_two_scans_is_refused(request_: dict[str, str], message: str, tmp_path: Path) -> None:

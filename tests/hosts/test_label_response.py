@@ -40,7 +40,7 @@ def test_the_answer_is_the_warped_scan_in_whole_hu_on_the_fixed_grid(pair: dict[
 
 def test_the_json_part_is_the_report_and_the_paths_of_the_files(pair: dict[str, Any], tmp_path: Path) -> None:
     result = LabelResponsed(postprocessing=finish)(pair)["result"]
-    files = {"displacement": str(tmp_path / "displacement.nii.gz"), "report": str(tmp_path / "report.json")}
+    files = {name: str(tmp_path / name) for name in ("displacement.nii.gz", "report.json")}
     assert result == {"scores": {"tre_mm": 1.5}, "files": files}
 
 
