@@ -28,7 +28,8 @@ ALLOWED = {
     "reports": FOUNDATION | PARTS,
     "handlers": FOUNDATION | PARTS | {"reports"},
     "register": FOUNDATION | PARTS | {"reports"},
-    "scripts": FOUNDATION | PARTS | {"inferers", "handlers", "register", "reports"},
+    "hosts": FOUNDATION | PARTS,
+    "scripts": FOUNDATION | PARTS | {"inferers", "handlers", "hosts", "register", "reports"},
 }
 
 

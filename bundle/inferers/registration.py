@@ -21,8 +21,9 @@ Refine = Literal["none", "field", "network"]
 class RegistrationInferer(Inferer):
     """Predict the ddf (B, 3, H, W, D), float32, of a pair on the network grid.
 
-    Hosts call inferers in two ways: MONAI's engines and MONAI Label pass one tensor with both scans, MONAI Deploy one
-    tensor for each input of `metadata.json`.
+    Hosts call inferers in three ways: MONAI's engines pass both scans as one tensor and the mask beside it, MONAI Label
+    one tensor and nothing else, so that the mask is its third channel, MONAI Deploy one tensor for each input of
+    `metadata.json`.
 
     Args:
         refine: "none" for the network alone, "field" to refine its ddf, "network" to fine-tune a copy on the pair.
@@ -60,13 +61,16 @@ class RegistrationInferer(Inferer):
         """Run the network, and the refinement in float32 whatever autocast says.
 
         Args:
-            inputs: (B, 2, H, W, D), fixed and moving in [0, 1]; or fixed alone (B, 1, H, W, D).
+            inputs: (B, 2, H, W, D), fixed and moving in [0, 1]; with the mask (B, 3, H, W, D); or fixed alone
+                (B, 1, H, W, D).
             network: maps (B, 2, H, W, D) to the ddf.
             moving: (B, 1, H, W, D), with `inputs` of one channel.
             mask: (B, 1, H, W, D), where the refinement compares the scans; the whole image without one.
         """
         image = _plain(inputs if moving is None else torch.cat([inputs, moving], dim=1))
         region = None if mask is None else _plain(mask)
+        if image.shape[1] == 3:
+            image, region = image[:, :2], image[:, 2:]
         seen = self._coarsen(image)
         seen_region = None if region is None else self._coarsen(region)
         if self.network_refinement is not None:

@@ -6,7 +6,9 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
-from bundle.inferers import RegistrationInferer
+from bundle.inferers import FieldRefinement, RegistrationInferer
+from bundle.losses import LocalCrossCorrelationLoss, RegistrationLoss, TotalVariationLoss
+from tests.inferers.pairs import central_mask, moved_pair, waves_vox
 
 SHAPE = (4, 5, 6)
 
@@ -31,6 +33,21 @@ def test_two_tensors_are_fixed_then_moving(image: Tensor) -> None:
     ddf_vox = RegistrationInferer()(image[:, :1], Network(), image[:, 1:])
     torch.testing.assert_close(ddf_vox, Network()(image))
     torch.testing.assert_close(RegistrationInferer()(image[:, :1], Network(), moving=image[:, 1:]), ddf_vox)
+
+
+def test_a_third_channel_is_the_mask_of_the_refinement() -> None:
+    def stand_still(image: Tensor) -> Tensor:
+        assert image.shape[1] == 2
+        return torch.zeros(1, 3, *image.shape[2:])
+
+    loss = RegistrationLoss(
+        similarity=LocalCrossCorrelationLoss(), regularization=TotalVariationLoss(squared=True), weight=1.0
+    )
+    infer = RegistrationInferer(refine="field", field_refinement=FieldRefinement(loss=loss, max_steps=5))
+    image, mask = moved_pair(waves_vox()), central_mask()
+    beside = infer(image, stand_still, mask=mask)  # type: ignore[arg-type]
+    torch.testing.assert_close(infer(torch.cat([image, mask], dim=1), stand_still), beside)  # type: ignore[arg-type]
+    assert not torch.allclose(infer(image, stand_still), beside)  # type: ignore[arg-type]
 
 
 def test_a_network_of_coarser_voxels_gives_its_field_in_those_of_the_grid() -> None:

@@ -1,0 +1,69 @@
+"""From a request to MONAI Label to the network's input."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from monai.utils import optional_import
+
+from bundle.data import pairs_to_register
+
+log = logging.getLogger(__name__)
+
+HTTPException, in_server = optional_import("fastapi", name="HTTPException")
+PATHS = ("fixed_mask", "moving_mask", "fixed_landmarks", "moving_landmarks", "initial_transform")
+BAD_REQUEST = 400
+
+Prepare = Callable[[dict[str, str]], dict[Hashable, Any]]
+
+
+class LabelRequestd(Transform):
+    """Read the pair that a request to MONAI Label names and prepare it like any other.
+
+    The fixed scan is the request's `image`; the moving scan its parameter `moving` or else its posted file `label`.
+    What else belongs to a pair (`PATHS`) may be parameters too; all are paths on the server. Results go to a new folder
+    for each request. MONAI Label passes the inferer nothing but `image`, so `mask_net` becomes its third channel.
+
+    Args:
+        preprocessing: of a pair, from paths to `image` (2, H, W, D) and `mask_net` (1, H, W, D).
+        output_dir: folder that holds the folders of all requests.
+    Raises: what is wrong with the request or its files; in a server, where clients see the text of no other error,
+        fastapi.HTTPException (400) with that text.
+    """
+
+    def __init__(self, *, preprocessing: Prepare, output_dir: str | Path) -> None:
+        self.preprocessing = preprocessing
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        request = dict(data)
+        fixed, moving = request["image"], request.get("moving") or request.get("label")
+        given = {key: request.pop(key, None) for key in PATHS}
+        try:
+            if not fixed:
+                raise ValueError("image: expected an id of the datastore or a path on the server")
+            if not moving:
+                raise ValueError('moving: expected params={"moving": a path on the server} or a file posted as label')
+            folder = self.output_dir / f"{Path(fixed).name.split('.')[0]}_{uuid.uuid4().hex}"
+            (pair,) = pairs_to_register(output_dir=folder, fixed=fixed, moving=moving, **given)
+            prepared = self.preprocessing(pair)
+        except (OSError, ValueError, RuntimeError) as error:
+            if not in_server:
+                raise
+            log.warning("request refused: %s", _reason(error))
+            raise HTTPException(BAD_REQUEST, str(_reason(error))) from error
+        image = torch.cat([prepared["image"], prepared["mask_net"]])
+        return {**request, **prepared, "image": image}
+
+
+def _reason(error: BaseException) -> BaseException:
+    """The error itself, not the "applying transform ..." of MONAI around it."""
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

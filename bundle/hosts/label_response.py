@@ -1,0 +1,46 @@
+"""From the predicted field to what MONAI Label answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from bundle.data.pairs_to_register import REPORT
+
+STORED = torch.int16  # as in `warped.nii.gz`
+NUM_SCANS = 2  # channels of the network's input
+
+
+class LabelResponsed(Transform):
+    """Finish a pair that `LabelRequestd` has prepared, and lay the answer where MONAI Label looks for it.
+
+    `pred` becomes the warped scan (1, H, W, D) on the fixed grid, int16 HU; `image` the fixed scan, whose grid MONAI
+    Label gives to the file it sends; `result`, the JSON part, the pair's `report.json` and `files`, where on the server
+    all results are, by file name. The file is `.nii.gz` unless the request says otherwise (`result_extension`).
+
+    Args:
+        postprocessing: of a pair with `pred` (3, H, W, D); writes the results to the pair's `output_dir`.
+    """
+
+    def __init__(self, *, postprocessing: Callable[[dict[Hashable, Any]], dict[Hashable, Any]]) -> None:
+        self.postprocessing = postprocessing
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        pair = self.postprocessing({**data, "image": data["image"][:NUM_SCANS]})  # less the mask
+        folder = Path(pair["output_dir"])
+        files = {path.name: str(path) for path in sorted(folder.iterdir())}
+        limits = torch.iinfo(STORED)
+        warped = pair["warped"].as_tensor().round().clamp(limits.min, limits.max).to(STORED)
+        return {
+            "result_extension": ".nii.gz",
+            **pair,
+            "pred": MetaTensor(warped, affine=pair["fixed"].affine),
+            "image": pair["fixed"],
+            "result": {**json.loads((folder / REPORT).read_text()), "files": files},
+        }
