@@ -18,10 +18,10 @@ from bundle.resample import resample_displaced
 from tests.conftest import SyntheticPair
 from tests.grids import make_affine, waves_vox
 
-PYTHON = Path(__file__).parents[2] / ".venv-benchmark" / "bin" / "python"
+VENV = Path(__file__).parents[2] / ".venv-benchmark"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON.exists(), reason="no antspyx here: bash scripts/hosts.sh benchmark"),
+    pytest.mark.skipif(not (VENV / "built_from").exists(), reason="no antspyx here: bash scripts/hosts.sh benchmark"),
 ]
 NETWORK_SHAPE = (16, 18, 20)
 APPLY = """
@@ -47,7 +47,16 @@ def test_ants_warps_images_and_points_as_we_do(
     write_transform(tmp_path / "transform.h5", transform, check_header(pair.item["fixed"]).corners_mm)
     write_displacement(tmp_path / "displacement.nii.gz", displacement_mm, fixed.affine)
     points = json.dumps(swap_ras_lps(pair.fixed_mm).tolist())
-    command = [PYTHON, "-c", APPLY, pair.item["fixed"], pair.item["moving"], tmp_path / name, points, tmp_path]
+    command = [
+        VENV / "bin" / "python",
+        "-c",
+        APPLY,
+        pair.item["fixed"],
+        pair.item["moving"],
+        tmp_path / name,
+        points,
+        tmp_path,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
 
