@@ -31,8 +31,13 @@ def scan_hu() -> np.ndarray:
     return np.random.default_rng(0).integers(-1000, 500, SHAPE).astype(np.int16)
 
 
-def write_dicom_series(folder: Path, stored: np.ndarray, affine: Tensor, *, intercept: int = 0) -> list[Path]:
-    """One CT series, a file a slice along the last axis; `affine` must be right-handed in LPS, as DICOM is."""
+def write_dicom_series(
+    folder: Path, stored: np.ndarray, affine: Tensor, *, intercept: int = 0, **attributes: str
+) -> list[Path]:
+    """One CT series, a file a slice along the last axis; `affine` must be right-handed in LPS, as DICOM is.
+
+    `attributes`: further DICOM attributes, or other values, of every slice.
+    """
     folder.mkdir(exist_ok=True)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine.numpy()
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -54,6 +59,7 @@ def write_dicom_series(folder: Path, stored: np.ndarray, affine: Tensor, *, inte
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
         data.RescaleSlope, data.RescaleIntercept = 1, intercept
+        data.update(attributes)
         data.PixelData = np.ascontiguousarray(stored[:, :, index].T).tobytes()
         files.append(folder / f"{index:03d}.dcm")
         data.save_as(files[-1], enforce_file_format=True)
