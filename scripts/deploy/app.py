@@ -8,7 +8,7 @@ from typing import Any
 
 import fire
 from monai.deploy.conditions import CountCondition
-from monai.deploy.core import Application
+from monai.deploy.core import Application, TorchScriptModel
 from monai.deploy.operators.dicom_data_loader_operator import DICOMDataLoaderOperator
 
 from scripts.deploy.operators import (
@@ -45,7 +45,10 @@ class RegistrationApp(Application):
         arguments = ["app", "--input", str(input_dir), "--output", str(output_dir)]
         self.app_context = Application.init_app_context(arguments + (["--model", model] if model else []))
         if model is None:
-            self.app_context.models = None  # the SDK takes a folder `models` in the current one for a model
+            self.app_context.models = None  # the SDK takes any folder `models` in the current one for a model
+        elif not isinstance(self.app_context.models, TorchScriptModel):
+            raise ValueError(f"{model}: not a TorchScript file; `python -m monai.bundle ckpt_export` makes one")
+        self.bundle_path = BUNDLE_ROOT if model is None else None
         self.patterns = patterns
         self.overrides = overrides
         super().__init__()
@@ -60,7 +63,7 @@ class RegistrationApp(Application):
             self,
             app_context=self.app_context,
             output_dir=output_dir,
-            bundle_path=None if self.app_context.models else BUNDLE_ROOT,
+            bundle_path=self.bundle_path,
             overrides=self.overrides,
             name="registration",
         )

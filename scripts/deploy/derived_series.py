@@ -94,6 +94,7 @@ def contributing_slices(
     ranges = []
     for index in range(displacement_mm.shape[3]):
         position = plane + step[2] * index + np.tensordot(to_slice[:3], displacement_mm[..., index], axes=1)
-        first, last = np.clip([np.floor(position.min()), np.ceil(position.max())], 0, num_moving - 1).astype(int)
+        ends = [np.floor(position.min().round(3)), np.ceil(position.max().round(3))]  # on a slice is not beside it
+        first, last = np.clip(ends, 0, num_moving - 1).astype(int)
         ranges.append(range(first, last + 1))
     return ranges

@@ -1,0 +1,34 @@
+"""Run the application in MONAI Deploy's own environment, as a user does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-deploy" / "bin" / "python"
+CUDA_RUNTIME = ROOT / ".venv-deploy" / "lib" / "python3.11" / "site-packages" / "nvidia" / "cu13" / "lib"
+ENVIRONMENT = {"LD_LIBRARY_PATH": str(CUDA_RUNTIME), "OMP_WAIT_POLICY": "passive"}
+
+needs_deploy = pytest.mark.skipif(
+    not PYTHON.exists(), reason="MONAI Deploy is absent and stays unchecked: bash scripts/hosts.sh deploy"
+)
+
+
+def run_python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Start the host's Python with what the SDK needs: libcudart.so.13 and a large stack."""
+    return subprocess.run(
+        ["bash", "-c", 'ulimit -s 32768 && exec "$@"', "bash", PYTHON, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+    )
+
+
+def run_app(input_dir: Path, output_dir: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    """Start the application on the series in `input_dir`."""
+    return run_python("-m", "scripts.deploy.app", "--input", input_dir, "--output", output_dir, *options)

@@ -1,0 +1,149 @@
+"""MONAI Deploy at home: DICOM in, DICOM and NIfTI out, and the same voxels as a run of the bundle on NIfTI."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.bundle import run
+from monai.transforms import Orientation
+
+from bundle.io import read_image, write_image
+from tests.deformable import read_deformable
+from tests.hosts.deploy import ROOT, needs_deploy, run_app
+from tests.io.conftest import write_dicom_series
+
+PAIR = ROOT.parent / "shared" / "data" / "followup_pair"
+STEP = (2, 3, 1)  # of the voxels taken: pixels that are no squares
+SPACING_MM = 4.0  # a network grid that takes seconds
+STUDY = {"StudyInstanceUID": "1.2.826.0.1.3680043.8.498.7", "PatientID": "17", "PatientName": "Doe^Jane"}
+SERIES = {"fixed": {"SeriesDescription": "Thorax INSPIRATION"}, "moving": {"SeriesDescription": "Thorax expiration"}}
+
+pytestmark = [pytest.mark.slow, needs_deploy]
+
+
+class Pair(NamedTuple):
+    """One pair in both forms: the folder of its DICOM series, and its NIfTI files."""
+
+    dicom: Path
+    nifti: dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def pair(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A real pair where there is one, else a phantom, with a geometry that float32 and text hold alike."""
+    source, suffix = (PAIR, ".mha") if PAIR.exists() else (small_phantoms / "test_00", ".nii.gz")
+    folder = tmp_path_factory.mktemp("pair")
+    nifti = {}
+    for key, attributes in SERIES.items():
+        scan = Orientation(axcodes="LPS", labels=None)(read_image(source / f"{key}{suffix}"))
+        voxels = scan[0].as_tensor()[:: STEP[0], :: STEP[1], :: STEP[2]].round().short()
+        affine = (scan.affine @ torch.diag(torch.tensor([*STEP, 1.0], dtype=torch.float64)) * 8).round() / 8
+        write_dicom_series(
+            folder / "dicom" / key, voxels.numpy() + 1024, affine, intercept=-1024, **STUDY, **attributes
+        )
+        nifti[key] = folder / f"{key}.nii.gz"
+        write_image(nifti[key], voxels, affine, dtype=np.int16)
+    return Pair(folder / "dicom", nifti)
+
+
+@pytest.fixture(scope="module")
+def expected(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a run of the bundle on the NIfTI files."""
+    out = tmp_path_factory.mktemp("run")
+    run(
+        run_id="inference",
+        config_file=str(ROOT / "configs" / "inference.json"),
+        bundle_root=str(ROOT),
+        output_dir=str(out),
+        spacing_mm=SPACING_MM,
+        **{key: str(path) for key, path in pair.nifti.items()},
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def torchscript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle as one file, with its configs."""
+    path = tmp_path_factory.mktemp("torchscript") / "model.ts"
+    command = [sys.executable, "-m", "monai.bundle", "ckpt_export", "network_def", "--filepath", str(path)]
+    files = {"ckpt": "models/model.pt", "meta": "configs/metadata.json", "config": "configs/inference.json"}
+    command += [part for name, file in files.items() for part in (f"--{name}_file", file)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture(scope="module", params=["directory", "TorchScript"])
+def deployed(
+    request: pytest.FixtureRequest, pair: Pair, torchscript: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Results of the application on the DICOM series."""
+    out = tmp_path_factory.mktemp("deployed")
+    options = ["--model", torchscript] if request.param == "TorchScript" else []
+    done = run_app(pair.dicom, out, "--spacing_mm", str(SPACING_MM), *options)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def read_series(folder: Path) -> sitk.Image:
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    return reader.Execute()
+
+
+@pytest.mark.parametrize("name", ["warped", "displacement", "inverse_displacement", "jacobian"])
+def test_every_voxel_equals_a_run_of_the_bundle(name: str, deployed: Path, expected: Path) -> None:
+    ours, theirs = (nib.load(folder / f"{name}.nii.gz") for folder in (deployed, expected))
+    np.testing.assert_array_equal(ours.affine, theirs.affine)
+    np.testing.assert_array_equal(ours.dataobj, theirs.dataobj)
+
+
+def test_the_warped_series_holds_the_warped_scan_on_the_fixed_series_grid(deployed: Path, pair: Pair) -> None:
+    warped, fixed = read_series(deployed / "warped_dicom"), read_series(pair.dicom / "fixed")
+    for attribute in ("Size", "Origin", "Spacing", "Direction"):
+        assert getattr(warped, f"Get{attribute}")() == getattr(fixed, f"Get{attribute}")()
+    nifti = sitk.ReadImage(str(deployed / "warped.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(warped), sitk.GetArrayFromImage(nifti))
+
+
+def test_the_warped_series_belongs_to_the_patient_and_study_and_names_its_sources(deployed: Path, pair: Pair) -> None:
+    source = {key: [pydicom.dcmread(file) for file in sorted((pair.dicom / key).iterdir())] for key in SERIES}
+    slices = [pydicom.dcmread(file) for file in sorted((deployed / "warped_dicom").iterdir())]
+    assert len(slices) == len(source["fixed"])
+    moving_uids = {slice_.SOPInstanceUID for slice_ in source["moving"]}
+    for slice_, like in zip(slices, source["fixed"], strict=True):
+        for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient"):
+            assert slice_[keyword].value == like[keyword].value
+        assert {item.ReferencedSOPInstanceUID for item in slice_.SourceImageSequence} <= moving_uids
+        series = [item.SeriesInstanceUID for item in slice_.ReferencedSeriesSequence]
+        assert series == [source[key][0].SeriesInstanceUID for key in ("fixed", "moving")]
+        assert slice_.SeriesInstanceUID not in series
+
+
+def test_the_registration_object_carries_points_as_the_nifti_field_does(deployed: Path, pair: Pair) -> None:
+    transform = read_deformable(deployed / "registration.dcm")
+    field = sitk.ReadImage(str(deployed / "displacement.nii.gz"), sitk.sitkVectorFloat64)
+    nifti = sitk.DisplacementFieldTransform(field)
+    fixed = read_series(pair.dicom / "fixed")
+    inside = np.random.default_rng(0).uniform(0.5, np.array(fixed.GetSize()) - 1.5, (100, 3))
+    points = [fixed.TransformContinuousIndexToPhysicalPoint(index) for index in inside]
+    carried = np.array([[t.TransformPoint(point) for point in points] for t in (transform, nifti)])
+    assert np.linalg.norm(carried[1] - points, axis=1).mean() > 5.0
+    assert np.abs(carried[0] - carried[1]).max() <= 2e-3  # the NIfTI field is rounded to 1 um
+
+
+def test_itk_warps_the_moving_series_by_the_registration_object_alone(deployed: Path, pair: Pair) -> None:
+    fixed, moving = (read_series(pair.dicom / key) for key in ("fixed", "moving"))
+    transform = read_deformable(deployed / "registration.dcm")
+    theirs = sitk.Resample(sitk.Cast(moving, sitk.sitkFloat32), fixed, transform, sitk.sitkLinear, -1000.0)
+    ours = sitk.GetArrayFromImage(read_series(deployed / "warped_dicom")).astype(float)
+    assert np.median(np.abs(sitk.GetArrayFromImage(theirs) - ours)) <= 0.5
+    assert np.percentile(np.abs(sitk.GetArrayFromImage(theirs) - ours), 99) <= 2.0
