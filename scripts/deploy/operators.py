@@ -60,7 +60,11 @@ class PairSelectorOperator(DICOMSeriesSelectorOperator):
             spec.output(key)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        studies = op_input.receive(self.input_name_study_list)
+        for key, selection in self.select_pair(op_input.receive(self.input_name_study_list)).items():
+            op_output.emit(selection, key)
+
+    def select_pair(self, studies: list[DICOMStudy]) -> dict[str, list[StudySelectedSeries]]:
+        """The fixed and the moving series, checked."""
         selected = {key: self._select(key, studies) for key in SCANS}
         first = {key: slices_of(selection)[0] for key, selection in selected.items()}
         if first["fixed"].SeriesInstanceUID == first["moving"].SeriesInstanceUID:
@@ -71,8 +75,7 @@ class PairSelectorOperator(DICOMSeriesSelectorOperator):
         patients = [image.get("PatientID") for image in first.values()]
         if patients[0] != patients[1]:
             raise ValueError(f"fixed and moving series belong to different patients: PatientID {patients}")
-        for key, selection in selected.items():
-            op_output.emit(selection, key)
+        return selected
 
     def _select(self, key: str, studies: list[DICOMStudy]) -> list[StudySelectedSeries]:
         pattern = self.patterns[key]

@@ -38,7 +38,7 @@ def write_dicom_series(
 
     `attributes`: further DICOM attributes, or other values, of every slice.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine.numpy()
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     cosines = lps[:3, :3] / spacing

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.deploy import needs_deploy, run_app
+from tests.scripts.deploy.conftest import Series
 
 pytestmark = [pytest.mark.slow, needs_deploy]
 
@@ -22,3 +23,11 @@ def test_a_model_that_is_no_torchscript_file_is_refused(tmp_path: Path) -> None:
     done = run_app(tmp_path, tmp_path / "out", "--model", tmp_path / "model.ts")
     assert done.returncode != 0
     assert f"ValueError: {tmp_path / 'model.ts'}: not a TorchScript file" in done.stderr
+
+
+def test_a_folder_with_one_series_is_refused_and_listed(fixed: Series, tmp_path: Path) -> None:
+    done = run_app(tmp_path, tmp_path / "out")
+    assert done.returncode != 0
+    assert "ValueError: --moving 'exp|exhal' matches 0 CT series, expected 1, of" in done.stderr
+    assert f"  {fixed.slices[0].SeriesInstanceUID} 'inhale', CT, 10 instances" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
