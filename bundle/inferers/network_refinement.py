@@ -54,7 +54,10 @@ class NetworkRefinement:
         with torch.inference_mode(False), torch.enable_grad():  # hosts may run in inference mode, which clones leave
             label = torch.cat([image, region], dim=1).float().clone()
             centres = label[0, 2].nonzero().cpu()
-            tuned = copy.deepcopy(network)
+            with torch.no_grad():  # or the copied parameters of a TorchScript network are no leaves
+                tuned = copy.deepcopy(network)
+            for parameter in tuned.parameters():
+                parameter.requires_grad_()
             optimizer = torch.optim.Adam(tuned.parameters(), lr=self.learning_rate)
             for _ in tqdm(range(self.max_steps), desc="refinement", unit="step"):
                 stable = len(losses) >= 2 * STABLE_STEPS and _gain(losses) < STABLE_GAIN

@@ -25,7 +25,6 @@ GEOMETRY = (
     "SliceLocation",
 )  # of the fixed slice
 ACQUISITION = (
-    "BodyPartExamined",
     "KVP",
     "AcquisitionNumber",
     "AcquisitionDate",
@@ -55,7 +54,7 @@ def write_derived_series(
     name = moving[0].get("SeriesDescription", "moving")
     series = new_series(fixed[0], modality="CT", number=SERIES_NUMBER, description=f"{name} (warped)")
     series.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-    series.DerivationDescription = "Warped onto the fixed scan by deformable registration"
+    series.DerivationDescription = "Warped onto the fixed scan by deformable registration; research use only"
     series.DerivationCodeSequence = coded(codes.DCM.DeformedForRegistration)
     series.KVP = series.AcquisitionNumber = None
     carry(series, moving[0], ACQUISITION)

@@ -14,7 +14,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 METADATA = Path(__file__).parents[2] / "configs" / "metadata.json"
-PATIENT_AND_STUDY = (
+CARRIED = (
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
@@ -34,6 +34,8 @@ PATIENT_AND_STUDY = (
     "AccessionNumber",
     "ReferringPhysicianName",
     "TimezoneOffsetFromUTC",
+    "BodyPartExamined",
+    "Laterality",
     "FrameOfReferenceUID",
     "PositionReferenceIndicator",
 )
@@ -59,7 +61,7 @@ def new_series(fixed: Dataset, *, modality: str, number: int, description: str) 
     """
     series = Dataset()
     series.SpecificCharacterSet = "ISO_IR 192"
-    carry(series, fixed, PATIENT_AND_STUDY)
+    carry(series, fixed, CARRIED)
     for keyword in NEVER_ABSENT:
         if keyword not in series:
             setattr(series, keyword, "")

@@ -70,3 +70,16 @@ def test_hosts_in_inference_mode_and_without_gradients_may_call_it(image: Tensor
         assert torch.equal(make(max_steps=3)(network, image.clone()).shift_vox, expected)
     with torch.no_grad():
         assert torch.equal(make(max_steps=3)(network, image).shift_vox, expected)
+
+
+def test_a_torchscript_network_is_fine_tuned_as_the_network_itself(image: Tensor) -> None:
+    """MONAI Deploy has a TorchScript network, without gradients."""
+    network = nn.Conv3d(2, 3, 3, padding=1)
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    refine = make(max_steps=5)
+    with torch.no_grad():
+        scripted = refine(torch.jit.script(network), image, central_mask())
+        eager = refine(network, image, central_mask())
+    assert not torch.equal(eager.weight, network.weight)
+    torch.testing.assert_close(scripted.weight, eager.weight, atol=1e-6, rtol=0)

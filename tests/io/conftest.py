@@ -53,8 +53,8 @@ def write_dicom_series(
         data.Modality, data.SeriesDate, data.SeriesNumber, data.InstanceNumber = "CT", "20200101", 1, index + 1
         data.ImagePositionPatient = [f"{value:.8g}" for value in lps[:3, :3] @ [0, 0, index] + lps[:3, 3]]
         data.ImageOrientationPatient = [f"{value:.10g}" for value in (*cosines[:, 0], *cosines[:, 1])]
-        data.PixelSpacing = [float(spacing[1]), float(spacing[0])]  # rows first
-        data.SliceThickness = float(spacing[2])
+        data.PixelSpacing = [f"{spacing[1]:.10g}", f"{spacing[0]:.10g}"]  # rows first
+        data.SliceThickness = f"{spacing[2]:.10g}"
         data.Columns, data.Rows = stored.shape[:2]
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
