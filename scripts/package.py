@@ -27,8 +27,8 @@ LARGE_BYTES = 25_000_000  # the zoo takes no larger file into git
 def package(out: str, url: str) -> None:
     """Write the zoo's form of this bundle to the new or empty folder OUT.
 
-    OUT/lung_ct_registration is the folder of a pull request: what git tracks of the bundle, with large_files.yml in place
-    of files above 25 MB. These, the weights and their TorchScript export, lie in OUT/large_files to be uploaded.
+    OUT/lung_ct_registration is the folder of a pull request: what git tracks of the bundle, with large_files.yml in
+    place of files above 25 MB. These, the weights and their TorchScript export, are OUT/large_files, to be uploaded.
     OUT/lung_ct_registration.zip holds everything: monai.bundle's `download`, `load` and `load_bundle_config` take it.
 
     Args:
@@ -61,7 +61,7 @@ def package(out: str, url: str) -> None:
 
 
 def export_torchscript(bundle: Path) -> None:
-    """Export BUNDLE/models/model.pt to model.ts beside it, without the paths of this machine and the same every time."""
+    """Export BUNDLE/models/model.pt to model.ts: the same every time, without paths of this machine."""
     log.info("models/model.ts: exporting the network")
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}  # the hash seed orders its code
     subprocess.run(

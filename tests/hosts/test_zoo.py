@@ -1,6 +1,6 @@
 """What the model zoo's checks demand, on the package as its pull request would hold it, and MONAI's loading of it.
 
-What `tests/test_configs.py` checks of the configs as they stand here (properties, network in and out, version) stays there.
+What `tests/test_configs.py` checks of the configs as they stand here stays there: network in and out, version.
 """
 
 from __future__ import annotations
@@ -160,7 +160,8 @@ def test_two_gloo_processes_train_in_the_zoo(in_zoo: str, noise: Path, tmp_path:
     ConfigParser.export_config_file(parser.config, exported, indent=4)
     done = subprocess.run(
         [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle", "run",
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+            "-m", "monai.bundle", "run",
             "--config_file", exported, "--logging_file", f"{in_zoo}/configs/logging.conf",
             "--meta_file", f"{in_zoo}/configs/metadata.json",
         ],
@@ -201,7 +202,7 @@ LOAD = """
 import sys, torch
 from monai.bundle import download, load
 bundle_dir, url, name, workflow, path = sys.argv[1:]
-download(url=url, bundle_dir=bundle_dir, progress=False)
+download(name=name, url=url, bundle_dir=bundle_dir, progress=False)
 sys.path += filter(None, [path])
 network = load(name=name, bundle_dir=bundle_dir, source="github", workflow_type=workflow)
 print(type(network).__module__, sum(value.numel() for value in network.parameters()))
@@ -228,7 +229,7 @@ LOAD_TORCHSCRIPT = """
 import sys, torch
 from monai.bundle import download, load
 bundle_dir, url, name = sys.argv[1:]
-download(url=url, bundle_dir=bundle_dir, progress=False)
+download(name=name, url=url, bundle_dir=bundle_dir, progress=False)
 network, metadata, _ = load(name=name, bundle_dir=bundle_dir, source="github", load_ts_module=True)
 print(metadata["version"], *network(torch.zeros(1, 2, 16, 32, 48)).shape)
 """
