@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bundle.data import write_phantoms
 from bundle.geometry import apply_affine
+from scripts.package import package
 from tests.chest import Chest, lungs_of, render
 from tests.grids import LPS, affine_to_sitk, make_affine, rotation, to_sitk
 
@@ -99,4 +100,12 @@ def small_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of six coarse phantom pairs: two each to train on, to validate and to test."""
     folder = tmp_path_factory.mktemp("phantoms")
     write_phantoms(folder, num_training=2, num_validation=2, num_test=2, spacing_mm=(4.0, 4.0, 5.0))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the model zoo's package, whose large files are downloadable from where they lie in it."""
+    folder = tmp_path_factory.mktemp("zoo") / "package"
+    package(str(folder), url=(folder / "large_files").as_uri())
     return folder
