@@ -33,7 +33,9 @@ SLAB_VOXELS = 250_000  # native grids are worked on in slabs of this many voxels
 SAMPLING_PARTS = 16  # of a list of points, shared among threads
 INVERSE_ITERATIONS = 60  # fixed-point steps; stops earlier once no voxel moves by more than INVERSE_TOLERANCE_VOX
 INVERSE_TOLERANCE_VOX = 1e-3
-INVERSE_DAMPING = 0.75  # converges for gradients below 1.6
+INVERSE_FULL_STEPS = 3  # enough for most voxels; the others go on with
+INVERSE_DAMPING = 0.75  # which converges for gradients below 1.6
+INVERSE_COARSEST_SIDE_VOX = 32
 
 
 def identity_vox(shape: list[int], like: Tensor) -> Tensor:
@@ -128,16 +130,21 @@ def jacobian_determinant(displacement_mm: Tensor, affine: Tensor) -> Tensor:
 
 
 def invert_ddf(ddf_vox: Tensor) -> Tensor:
-    """Inverse DDF (1, 3, H, W, D): w(p) with w(p) = -ddf(p + w(p)), by damped fixed-point iteration (Chen et al. 2008,
-    Med. Phys. 35(1)). The damping lets fields whose gradient exceeds 1 (strong compression) converge too; voxels that
-    have arrived are left alone."""
-    points = identity_vox(list(ddf_vox.shape[2:]), ddf_vox)[0].flatten(1)
+    """Inverse DDF (1, 3, H, W, D): w(p) with w(p) = -ddf(p + w(p)), by fixed-point iteration (Chen et al. 2008, Med.
+    Phys. 35(1)). It starts from the inverse of the field at half the resolution, voxels that have arrived are left
+    alone, and the damping lets fields whose gradient exceeds 1 (strong compression) converge too."""
+    sides = list(ddf_vox.shape[2:])
     inverse = -ddf_vox[0].flatten(1)
+    if min(sides) >= INVERSE_COARSEST_SIDE_VOX:
+        half = invert_ddf(resize_ddf(ddf_vox, [(side + 1) // 2 for side in sides]))
+        inverse = resize_ddf(half, sides)[0].flatten(1)
+    points = identity_vox(sides, ddf_vox)[0].flatten(1)
     active = torch.arange(points.shape[1], device=ddf_vox.device)
-    for _ in range(INVERSE_ITERATIONS):
+    for number in range(INVERSE_ITERATIONS):
         here = inverse.index_select(1, active)
         step = -sample_points(ddf_vox[0], points.index_select(1, active) + here) - here
-        inverse.index_copy_(1, active, here + INVERSE_DAMPING * step)
+        share = 1.0 if number < INVERSE_FULL_STEPS else INVERSE_DAMPING
+        inverse.index_copy_(1, active, here + share * step)
         active = active[step.abs().amax(dim=0) >= INVERSE_TOLERANCE_VOX]
         if len(active) == 0:
             break

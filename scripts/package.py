@@ -24,7 +24,7 @@ CONTENT = ("LICENSE", "README.md", "bundle", "configs", "docs", "models", "requi
 LARGE_BYTES = 25_000_000  # the zoo takes no larger file into git
 
 
-def package(out: str, url: str) -> None:
+def package(out: str, url: str | None = None) -> None:
     """Write the zoo's form of this bundle to the new or empty folder OUT.
 
     OUT/lung_ct_registration is the folder of a pull request: what git tracks of the bundle, with large_files.yml in
@@ -33,11 +33,13 @@ def package(out: str, url: str) -> None:
 
     Args:
         out: folder, made if missing; appears when all is done.
-        url: address under which the files of OUT/large_files will be found, without their names.
+        url: address under which the files of OUT/large_files will be found, without their names; that folder's own if
+            missing, which serves on this machine alone.
     """
     folder = Path(out).resolve()
     if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
         raise FileExistsError(f"{out}: expected a new or an empty folder, found a file or a folder with files")
+    address = url or (folder / "large_files").as_uri()
     tracked = subprocess.run(
         ["git", "ls-files", "-z", *CONTENT], cwd=BUNDLE_ROOT, check=True, capture_output=True, text=True
     ).stdout.split("\0")
@@ -49,7 +51,7 @@ def package(out: str, url: str) -> None:
         export_torchscript(bundle)
         files = sorted(path for path in bundle.rglob("*") if path.is_file())
         large = [path for path in files if path.stat().st_size > LARGE_BYTES]
-        (bundle / "large_files.yml").write_text(list_large_files(bundle, large, url))
+        (bundle / "large_files.yml").write_text(list_large_files(bundle, large, address))
         files.append(bundle / "large_files.yml")
         log.info("%s.zip: %d files", NAME, len(files))
         contents = {str(path.relative_to(temporary)): path.read_bytes() for path in files}
@@ -57,7 +59,7 @@ def package(out: str, url: str) -> None:
         (temporary / "large_files").mkdir()
         for path in large:
             path.rename(temporary / "large_files" / path.name)
-    log.info("%s: done; upload large_files to %s", out, url)
+    log.info("%s: done; large_files.yml expects large_files at %s", out, address)
 
 
 def export_torchscript(bundle: Path) -> None:

@@ -107,5 +107,5 @@ def small_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the model zoo's package, whose large files are downloadable from where they lie in it."""
     folder = tmp_path_factory.mktemp("zoo") / "package"
-    package(str(folder), url=(folder / "large_files").as_uri())
+    package(str(folder))
     return folder

@@ -355,3 +355,12 @@ def test_an_affine_does_in_lps_what_it_does_in_ras() -> None:
 def test_spacing_is_the_length_of_the_voxel_axes() -> None:
     affine = make_affine((4, 5, 6), (0.6, 1.2, 2.5), angles_deg=(30, 40, 50), flip=(1, -1, 1))
     torch.testing.assert_close(spacing_mm(affine), torch.tensor([0.6, 1.2, 2.5], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.5])
+def test_the_inverse_of_a_scaling_on_a_large_grid_is_its_reciprocal(scale: float) -> None:
+    shape = [40, 36, 44]  # so large that the inverse of a coarser field is the start
+    from_centre = identity_vox(shape, torch.empty(0)) - (torch.tensor(shape).view(1, 3, 1, 1, 1) - 1) / 2
+    inner = (slice(None), slice(None), *[slice(side // 4, -(side // 4)) for side in shape])
+    inverse = invert_ddf((scale - 1) * from_centre)
+    torch.testing.assert_close(inverse[inner], (1 / scale - 1) * from_centre[inner], atol=5e-3, rtol=0)

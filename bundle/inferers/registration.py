@@ -16,6 +16,7 @@ from bundle.inferers.network_refinement import NetworkRefinement
 from bundle.transforms.network_grid import SIDE_MULTIPLE
 
 Refine = Literal["none", "field", "network"]
+MIRRORED = [-1.0, 1.0, 1.0]  # what becomes of a vector's components
 
 
 class RegistrationInferer(Inferer):
@@ -27,6 +28,8 @@ class RegistrationInferer(Inferer):
 
     Args:
         refine: "none" for the network alone, "field" to refine its ddf, "network" to fine-tune a copy on the pair.
+        mirror: average the network's ddf with what it predicts of the pair mirrored along the first axis, as nnU-Net
+            averages segmentations: a tenth less error for twice the network's time (docs/method.md).
         network_factor: voxel size the network works on relative to the grid's, where it has learnt on coarser voxels.
         field_refinement, network_refinement: how; the one that `refine` names is needed.
     Raises: ValueError for another `refine`, or one whose refinement is missing.
@@ -36,6 +39,7 @@ class RegistrationInferer(Inferer):
         self,
         *,
         refine: Refine = "none",
+        mirror: bool = False,
         network_factor: float = 1.0,
         field_refinement: FieldRefinement | None = None,
         network_refinement: NetworkRefinement | None = None,
@@ -43,6 +47,7 @@ class RegistrationInferer(Inferer):
         super().__init__()
         if refine not in get_args(Refine):
             raise ValueError(f"refine: expected one of {get_args(Refine)}, got {refine!r}")
+        self.mirror = mirror
         self.network_factor = network_factor
         self.field_refinement = field_refinement if refine == "field" else None
         self.network_refinement = network_refinement if refine == "network" else None
@@ -77,6 +82,9 @@ class RegistrationInferer(Inferer):
             with torch.autocast(image.device.type, enabled=False):
                 network = self.network_refinement(network, seen, seen_region)
         ddf_vox: Tensor = network(seen, *args, **kwargs).float()
+        if self.mirror:
+            mirrored = network(seen.flip(2), *args, **kwargs).float().flip(2)
+            ddf_vox = (ddf_vox + mirrored * ddf_vox.new_tensor(MIRRORED).view(1, 3, 1, 1, 1)) / 2
         if seen is not image:
             ddf_vox = resize_ddf(ddf_vox, list(image.shape[2:]))
         if self.field_refinement is not None:

@@ -64,6 +64,13 @@ def test_a_network_of_coarser_voxels_gives_its_field_in_those_of_the_grid() -> N
     torch.testing.assert_close(ddf_vox, torch.full((1, 3, 32, 64, 96), 2.0))
 
 
+def test_a_mirrored_network_is_asked_twice_and_mirrors_its_answer_back(image: Tensor) -> None:
+    direct = Network()(image)
+    expected = direct.clone()  # what this network says of a voxel depends on that voxel alone
+    expected[:, 0] = 0.0  # once to the right and once to the left
+    torch.testing.assert_close(RegistrationInferer(mirror=True)(image, Network()), expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_the_ddf_is_float32_whatever_the_network_computes_in(image: Tensor, dtype: torch.dtype) -> None:
     assert RegistrationInferer()(image.to(dtype), Network()).dtype == torch.float32
