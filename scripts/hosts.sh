@@ -7,7 +7,7 @@ for name in "$@"; do
     requirements=requirements-$name.txt
     venv=.venv-$name
     [ -f "$requirements" ] || { echo "$name: no such host, there is no $requirements" >&2; exit 2; }
-    built_from=$(sha256sum < "$requirements")
+    built_from=$(cat requirements.txt "$requirements" | sha256sum) # some include requirements.txt
     if [ -f "$venv/built_from" ] && [ "$(< "$venv/built_from")" = "$built_from" ]; then
         echo "$venv is up to date"
         continue

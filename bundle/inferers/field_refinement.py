@@ -64,7 +64,7 @@ class FieldRefinement:
         factors: Sequence[float] = (4.0, 2.7, 1.6, 1.0),
         max_steps: int = 30,
         learning_rate_vox: float = 0.2,
-        control_vox: int = 5,
+        control_vox: int = 3,
         rim_vox: int = 3,
         time_budget_s: float | None = None,
     ) -> None:
