@@ -6,16 +6,13 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.hosts.environments import ROOT, needs, python_of
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-deploy" / "bin" / "python"
+PYTHON = python_of("deploy")
 CUDA_RUNTIME = ROOT / ".venv-deploy" / "lib" / "python3.11" / "site-packages" / "nvidia" / "cu13" / "lib"
 ENVIRONMENT = {"LD_LIBRARY_PATH": str(CUDA_RUNTIME), "OMP_WAIT_POLICY": "passive"}
 
-needs_deploy = pytest.mark.skipif(
-    not PYTHON.exists(), reason="MONAI Deploy is absent and stays unchecked: bash scripts/hosts.sh deploy"
-)
+needs_deploy = needs("deploy")
 
 
 def run_python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -17,19 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
+from tests.hosts.environments import ROOT, needs, python_of
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-label" / "bin" / "python"
+PYTHON = python_of("label")
 MAIN = ROOT / "scripts" / "label_server.py"
 # the affine alignment depends on the order of sums in its last digits: as many threads wherever results are compared
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 COARSE = {"spacing_mm": 4.0, "refine": "none"}  # seconds a pair
 START_S = 180
-needs_label = pytest.mark.skipif(
-    not (ROOT / ".venv-label" / "built_from").exists(),
-    reason="MONAI Label is absent and stays unchecked: bash scripts/hosts.sh label",
-)
+needs_label = needs("label")
 
 
 class Answer(NamedTuple):

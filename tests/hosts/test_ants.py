@@ -17,12 +17,9 @@ from bundle.io import check_header, read_image, write_displacement, write_transf
 from bundle.resample import resample_displaced
 from tests.conftest import SyntheticPair
 from tests.grids import make_affine, waves_vox
+from tests.hosts.environments import needs, python_of
 
-VENV = Path(__file__).parents[2] / ".venv-benchmark"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (VENV / "built_from").exists(), reason="no antspyx here: bash scripts/hosts.sh benchmark"),
-]
+pytestmark = [pytest.mark.slow, needs("benchmark")]
 NETWORK_SHAPE = (16, 18, 20)
 APPLY = """
 import json, sys, ants, pandas
@@ -48,7 +45,7 @@ def test_ants_warps_images_and_points_as_we_do(
     write_displacement(tmp_path / "displacement.nii.gz", displacement_mm, fixed.affine)
     points = json.dumps(swap_ras_lps(pair.fixed_mm).tolist())
     command = [
-        VENV / "bin" / "python",
+        python_of("benchmark"),
         "-c",
         APPLY,
         pair.item["fixed"],
