@@ -15,7 +15,7 @@ from monai.transforms import LoadImaged
 from torch import Tensor
 
 from bundle.geometry import WorldTransform
-from bundle.io import ImageHeader, check_mask, read_image, read_landmarks_mm, read_linear_transform
+from bundle.io import ImageHeader, check_landmark_pair, check_mask, read_image, read_landmarks_mm, read_linear_transform
 from bundle.reports import SaveRegistrationd, registration_report
 from bundle.transforms import TimedCompose, world_transform
 
@@ -110,6 +110,9 @@ def register_pair(
     for key, points in (("fixed", fixed_landmarks), ("moving", moving_landmarks)):
         if points is not None:
             pair[f"{key}_landmarks"] = _points_mm(points, pair[key])
+    if fixed_landmarks is not None and moving_landmarks is not None:
+        landmarks = [pair[f"{key}_landmarks"] for key in ("fixed", "moving")]
+        check_landmark_pair("fixed_landmarks", landmarks[0], "moving_landmarks", landmarks[1])
     if isinstance(initial_transform, (str, Path)):
         pair["initial_affine"] = read_linear_transform(initial_transform)
     elif initial_transform is not None:

@@ -114,3 +114,14 @@ def test_a_mask_on_another_grid_is_refused(synthetic_pair: Callable[..., Synthet
     item = synthetic_pair().item
     with pytest.raises(ValueError, match="the mask has shape"):
         register_pair(item["fixed"], item["moving"], fixed_mask=item["moving_mask"])
+
+
+def test_landmarks_that_do_not_match_are_refused(synthetic_pair: Callable[..., SyntheticPair]) -> None:
+    pair = synthetic_pair()
+    with pytest.raises(ValueError, match="fixed_landmarks holds 12, moving_landmarks holds 11"):
+        register_pair(
+            pair.item["fixed"],
+            pair.item["moving"],
+            fixed_landmarks=pair.fixed_mm,
+            moving_landmarks=pair.moving_mm[1:],
+        )
