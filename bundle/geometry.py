@@ -134,8 +134,9 @@ def invert_ddf(ddf_vox: Tensor) -> Tensor:
     Phys. 35(1)). It starts from the inverse of the field at half the resolution, voxels that have arrived are left
     alone, and the damping lets fields whose gradient exceeds 1 (strong compression) converge too."""
     sides = list(ddf_vox.shape[2:])
-    inverse = -ddf_vox[0].flatten(1)
-    if min(sides) >= INVERSE_COARSEST_SIDE_VOX:
+    if min(sides) < INVERSE_COARSEST_SIDE_VOX:
+        inverse = -ddf_vox[0].flatten(1)
+    else:
         half = invert_ddf(resize_ddf(ddf_vox, [(side + 1) // 2 for side in sides]))
         inverse = resize_ddf(half, sides)[0].flatten(1)
     points = identity_vox(sides, ddf_vox)[0].flatten(1)

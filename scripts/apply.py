@@ -24,13 +24,13 @@ from bundle.io import (
     write_landmarks_csv,
     write_landmarks_slicer,
 )
-from bundle.io.headers import itk_from_affine
+from bundle.io.headers import itk_from_affine, set_itk_grid
 
 INTERPOLATORS = {
-    "linear": itk.LinearInterpolateImageFunction,
-    "bspline": itk.BSplineInterpolateImageFunction,
-    "nearest": itk.NearestNeighborInterpolateImageFunction,
-}
+    "linear": "LinearInterpolateImageFunction",
+    "bspline": "BSplineInterpolateImageFunction",
+    "nearest": "NearestNeighborInterpolateImageFunction",
+}  # ITK's, by name: it loads them on first use, which takes a second
 CHOICES = {"image": ("linear", "bspline"), "labels": ("nearest", "one_hot"), "landmarks": (True,)}
 IMAGE_SUFFIXES = (".nii", ".nii.gz")
 LANDMARK_SUFFIXES = (".csv", ".mrk.json")
@@ -72,26 +72,19 @@ def apply(
     given = {"image": image, "labels": labels, "landmarks": landmarks or None}
     _check(given, out, reference, system)
     grid = None if reference is None else check_header(reference)
-    points_mm = read_landmarks_mm(input, grid) if landmarks else None
-    if points_mm is None:
-        check_header(input)
+    content = read_landmarks_mm(input, grid) if landmarks else read_image(input)
     forward = read_transform(transform)
     way = invert_transform(forward) if inverse else forward
-    if points_mm is not None:
-        moved_mm = transform_points(way, points_mm)
-        if inverse:
-            moved_mm = polish_points(moved_mm, points_mm, forward, way)
+    if landmarks:
+        moved_mm = invert_points(content, forward, way) if inverse else transform_points(way, content)
         if out.endswith(".csv"):
             write_landmarks_csv(out, moved_mm)
         else:
             write_landmarks_slicer(out, moved_mm, system=system)
-        return
-    assert grid is not None  # _check
-    volume = read_image(input)
-    if image is not None:
-        write_image(out, resample(way, volume, grid, image, fill), grid.affine)
+    elif image is not None:
+        write_image(out, resample(way, content, grid, image, fill), grid.affine)
     else:
-        carried = resample_labels(way, volume, grid, one_hot=labels == "one_hot")
+        carried = resample_labels(way, content, grid, one_hot=labels == "one_hot")
         write_image(out, carried, grid.affine, dtype=np.int16 if carried.max() < 2**15 else np.int32)
 
 
@@ -101,11 +94,11 @@ def transform_points(transform: itk.Transform, points_mm: Tensor) -> Tensor:
     return swap_ras_lps(torch.tensor(moved, dtype=torch.float64))
 
 
-def polish_points(moved_mm: Tensor, points_mm: Tensor, forward: itk.Transform, inverse: itk.Transform) -> Tensor:
-    """Points (N, 3), RAS mm, that `forward` carries to `points_mm`; `inverse`, sampled on a grid, put them near."""
-    aim = transform_points(inverse, points_mm)
+def invert_points(points_mm: Tensor, forward: itk.Transform, inverse: itk.Transform) -> Tensor:
+    """Points (N, 3), RAS mm, that `forward` carries to `points_mm`; `inverse`, sampled on a grid, puts them near."""
+    near_mm = moved_mm = transform_points(inverse, points_mm)
     for _ in range(POLISHING_STEPS):
-        moved_mm = moved_mm + aim - transform_points(inverse, transform_points(forward, moved_mm))
+        moved_mm = moved_mm + near_mm - transform_points(inverse, transform_points(forward, moved_mm))
     return moved_mm
 
 
@@ -118,15 +111,12 @@ def resample(transform: itk.Transform, scan: MetaTensor, grid: ImageHeader, inte
         fill: value outside the scan.
     """
     source = itk.image_from_array(np.ascontiguousarray(scan[0].numpy().T))
-    spacing, direction, origin = itk_from_affine(torch.as_tensor(scan.affine))
-    source.SetSpacing(spacing)
-    source.SetDirection(itk.matrix_from_array(direction))
-    source.SetOrigin(origin)
+    set_itk_grid(source, torch.as_tensor(scan.affine))
     spacing, direction, origin = itk_from_affine(grid.affine)
     resampled = itk.resample_image_filter(
         source,
         transform=transform,
-        interpolator=INTERPOLATORS[interpolation].New(source),
+        interpolator=getattr(itk, INTERPOLATORS[interpolation]).New(source),
         size=list(grid.shape),
         output_spacing=spacing,
         output_direction=itk.matrix_from_array(direction),

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from bundle.data import write_phantoms
-from bundle.geometry import apply_affine
+from bundle.geometry import WorldTransform, apply_affine
 from scripts.package import package
 from tests.chest import Chest, lungs_of, render
-from tests.grids import LPS, affine_to_sitk, make_affine, rotation, to_sitk
+from tests.grids import LPS, affine_to_sitk, make_affine, rotation, to_sitk, waves_vox
 
 NUM_LANDMARKS = 12
 
@@ -45,6 +45,13 @@ class SyntheticPair:
     truth: Tensor
     fixed_mm: Tensor
     moving_mm: Tensor
+
+    @property
+    def gentle_transform(self) -> WorldTransform:
+        """The truth after a wave that can be inverted, on an oblique grid of its own."""
+        shape = (16, 18, 20)
+        grid = make_affine(shape, (14.0, 12.0, 11.0), angles_deg=(4, 0, -6))
+        return WorldTransform(waves_vox(shape, amplitude_vox=0.3), grid, self.truth @ grid)
 
 
 @pytest.fixture(scope="session")

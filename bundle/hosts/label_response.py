@@ -7,13 +7,14 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from bundle.data.pairs_to_register import REPORT
+from bundle.io.images import as_stored
 
-STORED = torch.int16  # as in `warped.nii.gz`
 NUM_SCANS = 2  # channels of the network's input
 
 
@@ -35,8 +36,7 @@ class LabelResponsed(Transform):
         pair = self.postprocessing({**data, "image": data["image"][:NUM_SCANS]})  # less the mask
         folder = Path(pair["output_dir"])
         files = {path.name: str(path) for path in sorted(folder.iterdir())}
-        limits = torch.iinfo(STORED)
-        warped = pair["warped"].as_tensor().round().clamp(limits.min, limits.max).to(STORED)
+        warped = torch.from_numpy(as_stored(pair["warped"].numpy(), np.int16))  # as in `warped.nii.gz`
         return {
             "result_extension": ".nii.gz",
             **pair,

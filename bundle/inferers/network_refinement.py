@@ -56,7 +56,7 @@ class NetworkRefinement:
             centres = label[0, 2].nonzero().cpu()
             with torch.no_grad():  # or the copied parameters of a TorchScript network are no leaves
                 tuned = copy.deepcopy(network)
-            for parameter in tuned.parameters():
+            for parameter in tuned.parameters():  # ScriptModule has no requires_grad_ of its own
                 parameter.requires_grad_()
             optimizer = torch.optim.Adam(tuned.parameters(), lr=self.learning_rate)
             for _ in tqdm(range(self.max_steps), desc="refinement", unit="step"):

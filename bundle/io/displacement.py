@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bundle.geometry import swap_ras_lps
 from bundle.io.atomic import atomic_path
-from bundle.io.headers import affine_from_itk, itk_from_affine
+from bundle.io.headers import affine_from_itk, set_itk_grid
 from bundle.io.nifti import save_nifti
 
 PRECISION_MM = 2.0**-10  # vectors are rounded to it: 1 um, and the file is a third smaller
@@ -41,10 +41,7 @@ def write_displacement(path: str | Path, displacement_mm: Tensor, affine: Tensor
         save_nifti(path, nifti, strategy=zlib.Z_RLE)
         return
     image = itk.image_from_array(np.ascontiguousarray(vectors.numpy().transpose(3, 2, 1, 0)), is_vector=True)
-    spacing, direction, origin = itk_from_affine(affine)
-    image.SetSpacing(spacing)
-    image.SetDirection(itk.matrix_from_array(direction))
-    image.SetOrigin(origin)
+    set_itk_grid(image, affine)
     with atomic_path(path) as temporary:
         itk.imwrite(image, str(temporary), compression=True)
 
@@ -60,9 +57,15 @@ def read_displacement(path: str | Path) -> tuple[Tensor, Tensor]:
         image = itk.imread(str(path))
     except RuntimeError as error:
         raise ValueError(f"{path}: cannot be read as a displacement field: {error}") from error
+    shape = itk.array_view_from_image(image).shape
+    if len(shape) != 4 or shape[3] != 3 or image.GetNumberOfComponentsPerPixel() != 3:
+        raise ValueError(f"{path}: expected a 3-D image of 3-vectors, got an array {shape[::-1]}")
+    return displacement_from_itk(image)
+
+
+def displacement_from_itk(image: itk.Image) -> tuple[Tensor, Tensor]:
+    """Vectors (3, H, W, D) float32, RAS mm, and affine (4, 4), voxels to RAS mm, of ITK's image of LPS vectors."""
     vectors = itk.array_from_image(image)
-    if vectors.ndim != 4 or vectors.shape[3] != 3 or image.GetNumberOfComponentsPerPixel() != 3:
-        raise ValueError(f"{path}: expected a 3-D image of 3-vectors, got an array {vectors.T.shape}")
     direction = itk.array_from_matrix(image.GetDirection())
     affine = affine_from_itk(list(image.GetSpacing()), direction, list(image.GetOrigin()))
     displacement = swap_ras_lps(torch.from_numpy(vectors.astype(np.float32, copy=False)))

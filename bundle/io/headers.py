@@ -183,6 +183,14 @@ def itk_from_affine(affine: Tensor) -> tuple[list[float], np.ndarray, list[float
     return spacing.tolist(), (lps[:, :3] / spacing).numpy(), lps[:, 3].tolist()
 
 
+def set_itk_grid(image: itk.Image, affine: Tensor) -> None:
+    """Put an ITK image on the grid of an affine (4, 4), voxels to RAS mm."""
+    spacing, direction, origin = itk_from_affine(affine)
+    image.SetSpacing(spacing)
+    image.SetDirection(itk.matrix_from_array(direction))
+    image.SetOrigin(origin)
+
+
 def _header(
     path: Path, size: list[int], spacing: list[float], direction: np.ndarray, origin: list[float]
 ) -> ImageHeader:

@@ -91,7 +91,12 @@ def write_image(
     voxels = np.asarray(image)
     if voxels.ndim != 3:
         raise ValueError(f"{path}: expected a volume (H, W, D), got {voxels.shape}")
+    save_nifti(path, nib.Nifti1Image(as_stored(voxels, dtype), affine.double().numpy()))
+
+
+def as_stored(voxels: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    """Voxels in the type they are stored in; for integers rounded and clipped to its range."""
     if np.issubdtype(dtype, np.integer) and voxels.dtype != dtype:
         limits = np.iinfo(dtype)  # type: ignore[type-var]  # mypy does not narrow type[generic]
         voxels = np.rint(voxels).clip(limits.min, limits.max)
-    save_nifti(path, nib.Nifti1Image(voxels.astype(dtype, copy=False), affine.double().numpy()))
+    return voxels.astype(dtype, copy=False)

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import itk
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps_affine
+from bundle.geometry import WorldTransform, apply_affine, invert_ddf, swap_ras_lps, swap_ras_lps_affine
 from bundle.io.atomic import atomic_path
-from bundle.io.displacement import PRECISION_MM, read_displacement
+from bundle.io.displacement import PRECISION_MM, displacement_from_itk, read_displacement
 from bundle.io.displacement import SUFFIXES as FIELD_SUFFIXES
-from bundle.io.headers import affine_from_itk, itk_from_affine
+from bundle.io.headers import set_itk_grid
 
 SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat")
-LPS = torch.tensor([-1.0, -1.0, 1.0]).view(3, 1, 1, 1)
 
 
 def read_transform(path: str | Path) -> itk.Transform:
@@ -88,7 +86,7 @@ def write_transform(path: str | Path, transform: WorldTransform, corners_mm: Ten
 def invert_transform(transform: itk.Transform) -> itk.Transform:
     """The way back, for a linear transform, a displacement field or a composite of them.
 
-    A field is inverted by fixed-point iteration on its own grid (`WorldTransform.inverse`).
+    A field is inverted by fixed-point iteration on its own grid (`geometry.invert_ddf`).
     Raises: ValueError for another transform.
     """
     if isinstance(transform, itk.CompositeTransform[itk.D, 3]):
@@ -99,10 +97,10 @@ def invert_transform(transform: itk.Transform) -> itk.Transform:
     if transform.IsLinear():
         return transform.GetInverseTransform()
     if isinstance(transform, itk.DisplacementFieldTransform[itk.D, 3]):
-        displacement_mm, affine = displacement_of(transform)
+        displacement_mm, affine = displacement_from_itk(transform.GetDisplacementField())
         vectors = affine[:3, :3].float()
         ddf_vox = torch.einsum("ab,bhwd->ahwd", torch.linalg.inv(vectors), displacement_mm)
-        back_vox = WorldTransform(ddf_vox[None], affine, affine).inverse().ddf_vox[0]
+        back_vox = invert_ddf(ddf_vox[None])[0]
         return displacement_transform(torch.einsum("ab,bhwd->ahwd", vectors, back_vox), affine, itk.D)
     raise ValueError(f"expected a linear transform, a displacement field or a composite of them, got {transform!r}")
 
@@ -111,23 +109,12 @@ def displacement_transform(displacement_mm: Tensor, affine: Tensor, precision: A
     """ITK's transform of a displacement (3, H, W, D), RAS mm, on the grid of `affine`; precision itk.F or itk.D."""
     image = itk.Image[itk.Vector[precision, 3], 3].New()
     image.SetRegions(list(displacement_mm.shape[1:]))
-    spacing, direction, origin = itk_from_affine(affine)
-    image.SetSpacing(spacing)
-    image.SetDirection(itk.matrix_from_array(direction))
-    image.SetOrigin(origin)
+    set_itk_grid(image, affine)
     image.Allocate()
-    itk.array_view_from_image(image)[:] = (displacement_mm * LPS).permute(3, 2, 1, 0).numpy()
+    itk.array_view_from_image(image)[:] = swap_ras_lps(displacement_mm.permute(3, 2, 1, 0)).numpy()
     transform = itk.DisplacementFieldTransform[precision, 3].New()
     transform.SetDisplacementField(image)
     return transform
-
-
-def displacement_of(transform: itk.DisplacementFieldTransform) -> tuple[Tensor, Tensor]:
-    """The displacement (3, H, W, D), RAS mm, float32, of ITK's transform, and its affine (4, 4), voxels to RAS mm."""
-    image = transform.GetDisplacementField()
-    vectors = torch.from_numpy(itk.array_from_image(image).astype(np.float32)).permute(3, 2, 1, 0)
-    direction = itk.array_from_matrix(image.GetDirection())
-    return vectors * LPS, affine_from_itk(list(image.GetSpacing()), direction, list(image.GetOrigin()))
 
 
 def _affine_transform(affine: Tensor) -> itk.AffineTransform:

@@ -12,6 +12,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
 
 from bundle.io import atomic_path
+from bundle.io.images import as_stored
 from scripts.deploy.instance import carry, coded, identify, new_series, refer, reference
 
 SERIES_NUMBER = 9001
@@ -49,8 +50,7 @@ def write_derived_series(
         fixed, moving: the slices of both series, in the order of their position.
         sources: for every fixed slice the moving slices it was read from, see `contributing_slices`.
     """
-    limits = np.iinfo(np.int16)
-    stored = np.rint(warped_hu).clip(limits.min, limits.max).astype("<i2")
+    stored = as_stored(warped_hu, np.int16).astype("<i2", copy=False)
     name = moving[0].get("SeriesDescription", "moving")
     series = new_series(fixed[0], modality="CT", number=SERIES_NUMBER, description=f"{name} (warped)")
     series.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]

@@ -12,15 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.geometry import WorldTransform, swap_ras_lps
+from bundle.geometry import swap_ras_lps
 from bundle.io import check_header, read_image, write_displacement, write_transform
 from bundle.resample import resample_displaced
 from tests.conftest import SyntheticPair
-from tests.grids import make_affine, waves_vox
 from tests.hosts.environments import needs, python_of
 
 pytestmark = [pytest.mark.slow, needs("benchmark")]
-NETWORK_SHAPE = (16, 18, 20)
 APPLY = """
 import json, sys, ants, pandas
 fixed, moving, transform, points, out = sys.argv[1:]
@@ -38,8 +36,7 @@ def test_ants_warps_images_and_points_as_we_do(
 ) -> None:
     pair = synthetic_pair()
     fixed, moving = read_image(pair.item["fixed"]), read_image(pair.item["moving"])
-    grid = make_affine(NETWORK_SHAPE, (14.0, 12.0, 11.0), angles_deg=(4, 0, -6))
-    transform = WorldTransform(waves_vox(NETWORK_SHAPE, amplitude_vox=0.3), grid, pair.truth @ grid)
+    transform = pair.gentle_transform
     displacement_mm = transform.displacement_mm(tuple(fixed.shape[1:]), fixed.affine)
     write_transform(tmp_path / "transform.h5", transform, check_header(pair.item["fixed"]).corners_mm)
     write_displacement(tmp_path / "displacement.nii.gz", displacement_mm, fixed.affine)

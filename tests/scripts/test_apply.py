@@ -10,13 +10,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from bundle.geometry import WorldTransform, swap_ras_lps
+from bundle.geometry import swap_ras_lps
 from bundle.io import check_header, read_landmarks_mm, write_landmarks_csv, write_transform
 from scripts.apply import apply
 from tests.conftest import SyntheticPair
-from tests.grids import from_sitk, make_affine, waves_vox
-
-NETWORK_SHAPE = (16, 18, 20)
+from tests.grids import from_sitk
 
 
 class Written(NamedTuple):
@@ -30,10 +28,8 @@ class Written(NamedTuple):
 @pytest.fixture(scope="module")
 def written(synthetic_pair: Callable[..., SyntheticPair], tmp_path_factory: pytest.TempPathFactory) -> Written:
     pair = synthetic_pair()
-    grid = make_affine(NETWORK_SHAPE, (14.0, 12.0, 11.0), angles_deg=(4, 0, -6))
-    transform = WorldTransform(waves_vox(NETWORK_SHAPE, amplitude_vox=0.3), grid, pair.truth @ grid)
     file = tmp_path_factory.mktemp("result") / "transform.h5"
-    write_transform(file, transform, check_header(pair.item["fixed"]).corners_mm)
+    write_transform(file, pair.gentle_transform, check_header(pair.item["fixed"]).corners_mm)
     return Written(pair.item, file, sitk.ReadTransform(file))
 
 
