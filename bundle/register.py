@@ -111,8 +111,7 @@ def register_pair(
         if points is not None:
             pair[f"{key}_landmarks"] = _points_mm(points, pair[key])
     if fixed_landmarks is not None and moving_landmarks is not None:
-        landmarks = [pair[f"{key}_landmarks"] for key in ("fixed", "moving")]
-        check_landmark_pair("fixed_landmarks", landmarks[0], "moving_landmarks", landmarks[1])
+        check_landmark_pair("fixed_landmarks", pair["fixed_landmarks"], "moving_landmarks", pair["moving_landmarks"])
     if isinstance(initial_transform, (str, Path)):
         pair["initial_affine"] = read_linear_transform(initial_transform)
     elif initial_transform is not None:
