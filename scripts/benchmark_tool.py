@@ -138,7 +138,7 @@ def _to_ants(image: itk.Image) -> Any:
 
 def _image_like(grid: itk.Image, values: np.ndarray, *, is_vector: bool = False) -> itk.Image:
     image = itk.image_from_array(np.ascontiguousarray(values), is_vector=is_vector)
-    image.SetOrigin(grid.GetOrigin())
+    image.SetOrigin(grid.GetOrigin())  # CopyInformation would take the number of components, too
     image.SetSpacing(grid.GetSpacing())
     image.SetDirection(grid.GetDirection())
     return image
