@@ -27,8 +27,7 @@ class FieldEstimator(nn.Module):
 
     def forward(self, known: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, in_channels, h, w, d) to a ddf (B, 3, h, w, d), float32, and the context (B, 32, h, w, d)."""
-        context = known
+        parts = [known]
         for layer in self.layers:
-            context = layer(known)
-            known = torch.cat([known, context], dim=1)
-        return self.head(context).float(), context
+            parts.append(layer(torch.cat(parts, dim=1)))
+        return self.head(parts[-1]).float(), parts[-1]
