@@ -10,7 +10,6 @@ from tests.hosts.environments import ROOT, needs, python_of
 
 PYTHON = python_of("deploy")
 CUDA_RUNTIME = ROOT / ".venv-deploy" / "lib" / "python3.11" / "site-packages" / "nvidia" / "cu13" / "lib"
-ENVIRONMENT = {"LD_LIBRARY_PATH": str(CUDA_RUNTIME), "OMP_WAIT_POLICY": "passive"}
 
 needs_deploy = needs("deploy")
 
@@ -20,7 +19,7 @@ def run_python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", 'ulimit -s 32768 && exec "$@"', "bash", PYTHON, *arguments],
         cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
+        env={**os.environ, "LD_LIBRARY_PATH": str(CUDA_RUNTIME)},
         capture_output=True,
         text=True,
     )
