@@ -134,22 +134,27 @@ def invert_ddf(ddf_vox: Tensor) -> Tensor:
     Phys. 35(1)). It starts from the inverse of the field at half the resolution, voxels that have arrived are left
     alone, and the damping lets fields whose gradient exceeds 1 (strong compression) converge too."""
     sides = list(ddf_vox.shape[2:])
-    if min(sides) < INVERSE_COARSEST_SIDE_VOX:
-        inverse = -ddf_vox[0].flatten(1)
-    else:
-        half = invert_ddf(resize_ddf(ddf_vox, [(side + 1) // 2 for side in sides]))
-        inverse = resize_ddf(half, sides)[0].flatten(1)
-    points = identity_vox(sides, ddf_vox)[0].flatten(1)
-    active = torch.arange(points.shape[1], device=ddf_vox.device)
+    inverse = -ddf_vox[0]
+    if min(sides) >= INVERSE_COARSEST_SIDE_VOX:
+        inverse = resize_ddf(invert_ddf(resize_ddf(ddf_vox, [(side + 1) // 2 for side in sides])), sides)[0]
+    for rows, points in slabs_of_points(sides, ddf_vox):
+        inverse[:, rows] = _invert_at(ddf_vox[0], points, inverse[:, rows])
+    return inverse[None]
+
+
+def _invert_at(ddf_vox: Tensor, points: Tensor, guess: Tensor) -> Tensor:
+    """Inverse of a DDF (3, H, W, D) at voxel coordinates (3, h, w, d), begun from a guess; see `invert_ddf`."""
+    positions, inverse = points.flatten(1), guess.flatten(1)
+    active = torch.arange(positions.shape[1], device=points.device)
     for number in range(INVERSE_ITERATIONS):
         here = inverse.index_select(1, active)
-        step = -sample_points(ddf_vox[0], points.index_select(1, active) + here) - here
+        step = -sample_points(ddf_vox, positions.index_select(1, active) + here) - here
         share = 1.0 if number < INVERSE_FULL_STEPS else INVERSE_DAMPING
         inverse.index_copy_(1, active, here + share * step)
         active = active[step.abs().amax(dim=0) >= INVERSE_TOLERANCE_VOX]
         if len(active) == 0:
             break
-    return inverse.view_as(ddf_vox)
+    return inverse.view_as(points)
 
 
 @dataclass(frozen=True)
@@ -201,13 +206,11 @@ class WorldTransform:
         field = torch.einsum("ab,bhwd->ahwd", vectors[:3, :3].to(self.ddf_vox), self.ddf_vox[0])
         is_affine = not bool(field.any())
         result = field.new_empty((3, *shape))
-        for start, stop in slabs(shape):
-            points = identity_vox([stop - start, shape[1], shape[2]], field)[0]
-            points[0] += start
+        for rows, points in slabs_of_points(shape, field):
             part = affine_columns(onto, points.flatten(1)).view_as(points)
             if not is_affine:
                 part += sample_rows(field, affine_columns(to_grid, points.flatten(1)).view_as(points))
-            result[:, start:stop] = part
+            result[:, rows] = part
         return result
 
 
@@ -230,6 +233,14 @@ def slabs(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
     rows = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
     for start in range(0, shape[0], rows):
         yield start, min(start + rows, shape[0])
+
+
+def slabs_of_points(shape: Sequence[int], like: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of each slab of a grid (H, W, D), and the voxel coordinates (3, h, W, D) there; see `identity_vox`."""
+    for start, stop in slabs(shape):
+        points = identity_vox([stop - start, shape[1], shape[2]], like)[0]
+        points[0] += start
+        yield slice(start, stop), points
 
 
 def affine_columns(affine: Tensor, columns: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bundle.geometry import affine_columns, identity_vox, sample_rows, slabs
+from bundle.geometry import affine_columns, sample_rows, slabs, slabs_of_points
 
 
 def resample(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
@@ -33,12 +33,10 @@ def resample_displaced(
     vectors[:3, 3] = 0.0  # a displacement turns with the axes and does not move with the origin
     shape = displacement_mm.shape[1:]
     sampled = volume.new_empty((volume.shape[0], *shape))
-    for start, stop in slabs(shape):
-        points = identity_vox([stop - start, shape[1], shape[2]], displacement_mm)[0]
-        points[0] += start
-        shift_vox = affine_columns(vectors, displacement_mm[:, start:stop].flatten(1))
+    for rows, points in slabs_of_points(shape, displacement_mm):
+        shift_vox = affine_columns(vectors, displacement_mm[:, rows].flatten(1))
         points_vox = shift_vox.add_(affine_columns(onto, points.flatten(1))).view_as(points)
-        sampled[:, start:stop] = _resample_slab(volume, points_vox, fill)
+        sampled[:, rows] = _resample_slab(volume, points_vox, fill)
     return sampled
 
 

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
-from bundle.geometry import affine_columns, apply_affine, identity_vox, slabs
+from bundle.geometry import affine_columns, apply_affine, slabs_of_points
 from bundle.resample import resample
 from bundle.transforms.coarsen import coarsen
 
@@ -113,12 +113,10 @@ def _on_grid_of(scan: MetaTensor, mask: MetaTensor) -> MetaTensor:
     high = torch.minimum(corners.amax(dim=0).ceil().clamp_min(0), last).long() + 1
     result = torch.zeros(scan.shape, dtype=torch.uint8)
     box = result[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    shape = box.shape[1:]
-    for start, stop in slabs(shape):
-        points = identity_vox([stop - start, shape[1], shape[2]], mask)[0] + low.view(3, 1, 1, 1)
-        points[0] += start
+    for rows, points in slabs_of_points(box.shape[1:], mask):
+        points += low.view(3, 1, 1, 1)
         points_vox = affine_columns(to_coarse, points.flatten(1)).view_as(points)
-        box[:, start:stop] = resample(mask.as_tensor(), points_vox, fill=0.0) >= 0.5
+        box[:, rows] = resample(mask.as_tensor(), points_vox, fill=0.0) >= 0.5
     return MetaTensor(result, affine=scan.affine)
 
 

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation, Transform, generate_spatial_bounding_box
 from torch import Tensor
 
-from bundle.geometry import affine_columns, identity_vox, sample_vox, spacing_mm
+from bundle.geometry import affine_columns, sample_rows, slabs_of_points, spacing_mm
 from bundle.transforms.coarsen import coarsen
 
 SIDE_MULTIPLE = 16  # four levels of the pyramid, each half as fine as the one before
@@ -70,9 +70,12 @@ def put_on_grid(volume: MetaTensor, spatial_size: SidesVox, affine: Tensor) -> M
     reach_mm = (directions.T @ affine[:3, :3]).abs().amax(dim=1)  # of one new voxel along each axis of the volume
     coarse = coarsen(volume, tuple(reach_mm.tolist()))
     to_coarse = torch.linalg.inv(coarse.affine.double()) @ affine
-    grid = identity_vox(list(spatial_size), coarse)[0].flatten(1)
-    points = affine_columns(to_coarse, grid).view(1, 3, *spatial_size)
-    return MetaTensor(sample_vox(coarse.as_tensor()[None], points)[0], affine=affine)
+    voxels = coarse.as_tensor()
+    sampled = voxels.new_empty((voxels.shape[0], *spatial_size))
+    for rows, points in slabs_of_points(spatial_size, voxels):
+        points_vox = affine_columns(to_coarse, points.flatten(1)).view_as(points)
+        sampled[:, rows] = sample_rows(voxels, points_vox)
+    return MetaTensor(sampled, affine=affine)
 
 
 class NetworkGridd(Transform):
