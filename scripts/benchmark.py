@@ -62,10 +62,7 @@ def benchmark(
         no_cost_volume_weights: trained with configs/no_cost_volume.json.
         threads: each method may use; all cores if missing.
     """
-    pairs = check_pairs(read_pairs(pairs_file, section=section))
-    for pair in pairs:
-        if not {"fixed_landmarks", "moving_landmarks"} <= pair.keys():
-            raise ValueError(f"{pairs_file}: pair {pair['name']!r} needs fixed_landmarks and moving_landmarks")
+    pairs = pairs_with_landmarks(pairs_file, section)
     names = methods.split(",") if isinstance(methods, str) else list(methods)
     folder = Path(out).resolve() / (data or _name_of(Path(pairs_file)))
     files = {"rrn": weights, "voxelmorph": voxelmorph_weights, "no_cost_volume": no_cost_volume_weights}
@@ -99,6 +96,15 @@ def report(out: str) -> None:
     draw_tre_distribution(folder / "tre_distribution.png", results, LABELS)
     draw_tre_by_displacement(folder / "tre_by_displacement.png", results, LABELS)
     log.info((folder / "benchmark.md").read_text())
+
+
+def pairs_with_landmarks(pairs_file: str, section: str) -> list[dict[str, str]]:
+    """Read and check the pairs of a section. Raises: ValueError for a pair without landmarks; see `check_pairs`."""
+    pairs = check_pairs(read_pairs(pairs_file, section=section))
+    for pair in pairs:
+        if not {"fixed_landmarks", "moving_landmarks"} <= pair.keys():
+            raise ValueError(f"{pairs_file}: pair {pair['name']!r} needs fixed_landmarks and moving_landmarks")
+    return pairs
 
 
 def _run_case(pair: Mapping[str, str], jobs: Mapping[str, Job], threads: int, progress: tqdm) -> list[str]:

@@ -1,6 +1,7 @@
 """Scores of a registration."""
 
 from .jacobian import JacobianMetric, folding_percent, sd_log_jacobian
+from .landmark_error import landmark_rms_error_mm
 from .local_correlation import LocalCorrelationMetric
 from .tre import TargetRegistrationErrorMetric, TRESummary, compute_tre_mm, snap_to_grid_mm, summarize_tre
 
@@ -11,6 +12,7 @@ __all__ = [
     "TargetRegistrationErrorMetric",
     "compute_tre_mm",
     "folding_percent",
+    "landmark_rms_error_mm",
     "sd_log_jacobian",
     "snap_to_grid_mm",
     "summarize_tre",

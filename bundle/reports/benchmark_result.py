@@ -80,11 +80,16 @@ def score_field(
         fixed_mask: (H, W, D), the fixed lungs.
     Raises: ValueError if the landmarks do not match or the mask is empty or on another grid.
     """
-    points_vox = apply_affine(torch.linalg.inv(affine.double()), fixed_mm.double())
-    shift_mm = sample_vox(displacement_mm[None], points_vox.T.float()[None, :, :, None, None])[0, :, :, 0, 0].T
     jacobian = jacobian_determinant(displacement_mm, affine)
     return FieldScore(
-        compute_tre_mm(fixed_mm + shift_mm.double(), moving_mm).tolist(),
+        compute_tre_mm(carry_by_field(displacement_mm, affine, fixed_mm), moving_mm).tolist(),
         folding_percent(jacobian, fixed_mask),
         sd_log_jacobian(jacobian, fixed_mask),
     )
+
+
+def carry_by_field(displacement_mm: Tensor, affine: Tensor, points_mm: Tensor) -> Tensor:
+    """Points (N, 3), RAS mm, carried by a dense field (3, H, W, D) on the grid of `affine`, read trilinearly."""
+    points_vox = apply_affine(torch.linalg.inv(affine.double()), points_mm.double())
+    shift_mm = sample_vox(displacement_mm[None], points_vox.T.float()[None, :, :, None, None])[0, :, :, 0, 0].T
+    return points_mm.double() + shift_mm.double()
