@@ -134,9 +134,9 @@ def invert_ddf(ddf_vox: Tensor) -> Tensor:
     Phys. 35(1)). It starts from the inverse of the field at half the resolution, voxels that have arrived are left
     alone, and the damping lets fields whose gradient exceeds 1 (strong compression) converge too."""
     sides = list(ddf_vox.shape[2:])
-    inverse = -ddf_vox[0]
-    if min(sides) >= INVERSE_COARSEST_SIDE_VOX:
-        inverse = resize_ddf(invert_ddf(resize_ddf(ddf_vox, [(side + 1) // 2 for side in sides])), sides)[0]
+    halves = [(side + 1) // 2 for side in sides]
+    is_coarsest = min(sides) < INVERSE_COARSEST_SIDE_VOX
+    inverse = -ddf_vox[0] if is_coarsest else resize_ddf(invert_ddf(resize_ddf(ddf_vox, halves)), sides)[0]
     for rows, points in slabs_of_points(sides, ddf_vox):
         inverse[:, rows] = _invert_at(ddf_vox[0], points, inverse[:, rows])
     return inverse[None]
@@ -183,7 +183,7 @@ class WorldTransform:
         """Carry points (N, 3), RAS mm, from the fixed to the moving world; float64."""
         points = points_mm.double().to(self.ddf_vox.device)
         q = apply_affine(torch.linalg.inv(self.fixed_affine.double()), points)
-        shift = sample_vox(self.ddf_vox, q.T.float()[None, :, :, None, None])[0, :, :, 0, 0].T
+        shift = sample_points(self.ddf_vox[0], q.T.float()).T
         return apply_affine(self.moving_affine, q + shift.double()).to(points_mm.device)
 
     def map_grid(self, shape: tuple[int, int, int], affine: Tensor, target_affine: Tensor) -> Tensor:

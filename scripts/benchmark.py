@@ -23,7 +23,7 @@ from bundle.reports.benchmark_overlays import draw_benchmark_overlays
 from bundle.reports.benchmark_result import BenchmarkResult, score_field
 from bundle.reports.benchmark_table import write_benchmark_tables
 from bundle.transforms import LungRegiond, ReadLandmarksd
-from scripts.benchmark_methods import FIELD, METHODS, NO_REGISTRATION, ROOT, Job, make_job
+from scripts.benchmark_methods import FIELD, METHODS, NO_REGISTRATION, ROOT, Job, make_job, method_names
 from scripts.benchmark_process import Cost, run_measured
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def benchmark(
         threads: each method may use; all cores if missing.
     """
     pairs = pairs_with_landmarks(pairs_file, section)
-    names = methods.split(",") if isinstance(methods, str) else list(methods)
+    names = method_names(methods)
     folder = Path(out).resolve() / (data or _name_of(Path(pairs_file)))
     files = {"rrn": weights, "voxelmorph": voxelmorph_weights, "no_cost_volume": no_cost_volume_weights}
     jobs = {

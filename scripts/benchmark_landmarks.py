@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
 import fire
 import torch
 
-from bundle.io import read_displacement, read_image, read_landmarks_mm
-from bundle.io.headers import ImageHeader
+from bundle.io import check_header, read_displacement, read_landmarks_mm
 from bundle.metrics import compute_tre_mm, landmark_rms_error_mm
 from bundle.reports.benchmark_result import carry_by_field
 from scripts.benchmark import pairs_with_landmarks
-from scripts.benchmark_methods import FIELD
+from scripts.benchmark_methods import FIELD, method_names
 
 
 def landmark_errors(
@@ -21,7 +21,7 @@ def landmark_errors(
     out: str,
     data: str,
     section: str = "test",
-    methods: str = "rrn_refined,elastix,convexadam",
+    methods: str | Sequence[str] = ("rrn_refined", "elastix", "convexadam"),
     outlier_mm: float = 8.0,
 ) -> None:
     """Print the root mean square error, mm, of each pair's landmarks as every two of METHODS tell it.
@@ -35,13 +35,12 @@ def landmark_errors(
         outlier_mm: landmarks further than this from all methods are left out: blunders, no scatter.
     Raises: ValueError for a pair without landmarks; FileNotFoundError for a field that is missing.
     """
+    names = method_names(methods)
     for pair in pairs_with_landmarks(pairs_file, section):
         fixed_mm, moving_mm = (
-            read_landmarks_mm(pair[f"{key}_landmarks"], ImageHeader.of(read_image(pair[key])))
-            for key in ("fixed", "moving")
+            read_landmarks_mm(pair[f"{key}_landmarks"], check_header(pair[key])) for key in ("fixed", "moving")
         )
         folder = Path(out) / data / pair["name"]
-        names = methods.split(",") if isinstance(methods, str) else list(methods)  # fire makes tuples of lists
         carried = {name: carry_by_field(*read_displacement(folder / name / FIELD), fixed_mm) for name in names}
         nearest_mm = torch.stack([compute_tre_mm(points, moving_mm) for points in carried.values()]).amin(dim=0)
         kept = nearest_mm <= outlier_mm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,11 @@ class Job:
         for path in [*self.files, *(path for scan in scans for path in _files_of(scan))]:
             digest.update(path.read_bytes())
         return digest.hexdigest()[:16]
+
+
+def method_names(methods: str | Sequence[str]) -> list[str]:
+    """Names given as one text, separated by commas, or as the tuple that fire makes of it."""
+    return methods.split(",") if isinstance(methods, str) else list(methods)
 
 
 def make_job(

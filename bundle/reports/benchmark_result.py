@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bundle.geometry import apply_affine, jacobian_determinant, sample_vox
+from bundle.geometry import apply_affine, jacobian_determinant, sample_points
 from bundle.io.atomic import atomic_path
 from bundle.metrics import compute_tre_mm, folding_percent, sd_log_jacobian
 
@@ -91,5 +91,4 @@ def score_field(
 def carry_by_field(displacement_mm: Tensor, affine: Tensor, points_mm: Tensor) -> Tensor:
     """Points (N, 3), RAS mm, carried by a dense field (3, H, W, D) on the grid of `affine`, read trilinearly."""
     points_vox = apply_affine(torch.linalg.inv(affine.double()), points_mm.double())
-    shift_mm = sample_vox(displacement_mm[None], points_vox.T.float()[None, :, :, None, None])[0, :, :, 0, 0].T
-    return points_mm.double() + shift_mm.double()
+    return points_mm.double() + sample_points(displacement_mm, points_vox.T.float()).T.double()
