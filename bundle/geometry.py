@@ -10,8 +10,8 @@ align_corners=True everywhere.
 warped(p) = moving(p + ddf(p)), as in `monai.networks.blocks.Warp`. Points go the same way: the fixed point p
 corresponds to p + ddf(p) in moving. TRE = |T(p_fixed) - p_moving|.
 
-The network grid has two affines: `fixed_affine` maps its voxels into the fixed world, `moving_affine` into the moving
-world (initial alignment times `fixed_affine`). One `WorldTransform` composes both with the field.
+The network grid has two affines: `grid_to_fixed` maps its voxels into the fixed world, `grid_to_moving` into the moving
+world (initial alignment times `grid_to_fixed`). One `WorldTransform` composes both with the field.
 
 Images are warped by MONAI's `Warp` in losses; where TorchScript cannot take it, `sample_vox`, and only it, calls
 grid_sample, and a test holds the two equal.
@@ -159,50 +159,50 @@ def _invert_at(ddf_vox: Tensor, points: Tensor, guess: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class WorldTransform:
-    """T(x) = moving_affine (q + ddf(q)), q = fixed_affine^-1 x: fixed world to moving world, RAS mm.
+    """T(x) = grid_to_moving (q + ddf(q)), q = grid_to_fixed^-1 x: fixed world to moving world, RAS mm.
 
     Args:
         ddf_vox: (1, 3, H, W, D) on the network grid; outside the grid the border value holds.
-        fixed_affine, moving_affine: (4, 4) float64, network-grid voxels to the fixed and to the moving world.
+        grid_to_fixed, grid_to_moving: (4, 4) float64, network-grid voxels to the fixed and to the moving world.
     """
 
     ddf_vox: Tensor
-    fixed_affine: Tensor
-    moving_affine: Tensor
+    grid_to_fixed: Tensor
+    grid_to_moving: Tensor
 
     @property
     def affine_only(self) -> WorldTransform:
         """The initial alignment without the field."""
-        return WorldTransform(torch.zeros_like(self.ddf_vox), self.fixed_affine, self.moving_affine)
+        return WorldTransform(torch.zeros_like(self.ddf_vox), self.grid_to_fixed, self.grid_to_moving)
 
     def inverse(self) -> WorldTransform:
         """Moving world to fixed world."""
-        return WorldTransform(invert_ddf(self.ddf_vox), self.moving_affine, self.fixed_affine)
+        return WorldTransform(invert_ddf(self.ddf_vox), self.grid_to_moving, self.grid_to_fixed)
 
     def transform_points_mm(self, points_mm: Tensor) -> Tensor:
         """Carry points (N, 3), RAS mm, from the fixed to the moving world; float64."""
         points = points_mm.double().to(self.ddf_vox.device)
-        q = apply_affine(torch.linalg.inv(self.fixed_affine.double()), points)
+        q = apply_affine(torch.linalg.inv(self.grid_to_fixed.double()), points)
         shift = sample_points(self.ddf_vox[0], q.T.float()).T
-        return apply_affine(self.moving_affine, q + shift.double()).to(points_mm.device)
+        return apply_affine(self.grid_to_moving, q + shift.double()).to(points_mm.device)
 
     def map_grid(self, shape: tuple[int, int, int], affine: Tensor, target_affine: Tensor) -> Tensor:
         """Where each voxel of a fixed-world grid lands, (3, H, W, D) float32, in voxels of `target_affine`'s grid.
 
         `target_affine` (4, 4): the moving scan's own affine, or the identity for moving world mm.
         """
-        to_target = torch.linalg.inv(target_affine.double()) @ self.moving_affine.double()
-        onto = to_target @ torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
+        to_target = torch.linalg.inv(target_affine.double()) @ self.grid_to_moving.double()
+        onto = to_target @ torch.linalg.inv(self.grid_to_fixed.double()) @ affine.double()
         return self._add_field(onto, to_target, shape, affine)
 
     def displacement_mm(self, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
         """T(x) - x (3, H, W, D), RAS mm, on a grid of the fixed world."""
-        onto = self.moving_affine.double() @ torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
-        return self._add_field(onto - affine.double(), self.moving_affine.double(), shape, affine)
+        onto = self.grid_to_moving.double() @ torch.linalg.inv(self.grid_to_fixed.double()) @ affine.double()
+        return self._add_field(onto - affine.double(), self.grid_to_moving.double(), shape, affine)
 
     def _add_field(self, onto: Tensor, vectors: Tensor, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
-        """onto p + vectors ddf(q) (3, H, W, D) at every voxel p of a fixed-world grid, q = fixed_affine^-1 affine p."""
-        to_grid = torch.linalg.inv(self.fixed_affine.double()) @ affine.double()
+        """onto p + vectors ddf(q), (3, H, W, D), at voxels p of a fixed-world grid; q = grid_to_fixed^-1 affine p."""
+        to_grid = torch.linalg.inv(self.grid_to_fixed.double()) @ affine.double()
         field = torch.einsum("ab,bhwd->ahwd", vectors[:3, :3].to(self.ddf_vox), self.ddf_vox[0])
         is_affine = not bool(field.any())
         result = field.new_empty((3, *shape))

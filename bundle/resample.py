@@ -1,11 +1,16 @@
-"""Scans read on other grids: trilinear inside, a fill value where the scan has no voxel."""
+"""Scans on other grids: interpolated at points, or averaged into coarser voxels."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+from monai.data import MetaTensor
+from monai.transforms import Orientation
 from torch import Tensor
 
-from bundle.geometry import affine_columns, sample_rows, slabs, slabs_of_points
+from bundle.geometry import affine_columns, sample_rows, slabs, slabs_of_points, spacing_mm
+
+AIR_HU = -1000.0  # fills what lies outside a CT scan
 
 
 def resample(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
@@ -45,3 +50,28 @@ def _resample_slab(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
     last = torch.tensor(volume.shape[1:], device=points_vox.device).view(3, 1, 1, 1) - 0.5
     inside = ((points_vox >= -0.5) & (points_vox < last)).all(dim=0)
     return sample_rows(volume, points_vox).where(inside, fill)
+
+
+def coarsen(scan: MetaTensor, target_mm: float | tuple[float, float, float]) -> MetaTensor:
+    """Scan in RAS axis order with whole voxels averaged into blocks no larger than `target_mm`, float32.
+
+    Averaging instead of picking keeps noise and small vessels from aliasing. The axis order is made canonical first, so
+    that the same anatomy stored with permuted or flipped axes gives the same blocks.
+
+    Args:
+        scan: (C, H, W, D) with its affine.
+        target_mm: wanted voxel size, one for all axes or one each along R, A and S.
+    Returns: (C, h, w, d) whose affine points at the block centres; voxels that fill no whole block are left out.
+    """
+    canonical = Orientation(axcodes="RAS", labels=None)(scan)
+    voxel_mm = spacing_mm(canonical.affine)
+    targets = torch.as_tensor(target_mm).expand(3)
+    blocks = [
+        max(1, min(int(target / size + 1e-3), count))
+        for target, size, count in zip(targets, voxel_mm, canonical.shape[1:], strict=True)
+    ]
+    centre = torch.eye(4, dtype=torch.float64)
+    centre[:3, :3] = torch.diag(torch.tensor(blocks, dtype=torch.float64))
+    centre[:3, 3] = (torch.tensor(blocks, dtype=torch.float64) - 1) / 2
+    averaged = F.avg_pool3d(canonical.as_tensor().float()[None], blocks)[0]
+    return MetaTensor(averaged, affine=canonical.affine.double() @ centre)

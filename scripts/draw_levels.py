@@ -9,10 +9,10 @@ from typing import Any
 import fire
 import torch
 from monai.bundle import ConfigParser
-from torch import nn
 
 from bundle.data import make_pair
 from bundle.geometry import WorldTransform
+from bundle.networks import RRN
 from bundle.reports.levels import draw_level_fields, draw_warped_scans
 from bundle.transforms import warp_to_fixed
 
@@ -48,13 +48,13 @@ def draw_levels(
     log.info("%s: levels.png and warped.png", folder)
 
 
-def draw_pair(pair: dict[str, Any], network: nn.Module, folder: Path) -> None:
+def draw_pair(pair: dict[str, Any], network: RRN, folder: Path) -> None:
     """Draw one preprocessed pair.
 
     Args:
-        pair: `image` (2, H, W, D), `mask_net`, `fixed_affine`, `moving_affine` of the network grid; `fixed`, `moving`
+        pair: `image` (2, H, W, D), `mask_net`, `grid_to_fixed`, `grid_to_moving` of the network grid; `fixed`, `moving`
             and `fixed_mask` on their own grids.
-        network: has `forward_levels`.
+        network: in evaluation mode.
         folder: existing.
     """
     fixed = pair["fixed"]
@@ -63,10 +63,10 @@ def draw_pair(pair: dict[str, Any], network: nn.Module, folder: Path) -> None:
     draw_level_fields(
         folder / "levels.png",
         levels_vox=[ddf_vox[0] for ddf_vox in levels],
-        affine=pair["fixed_affine"],
+        affine=pair["grid_to_fixed"],
         mask=pair["mask_net"][0] > 0.5,  # its edges are soft
     )
-    transform = WorldTransform(levels[-1], pair["fixed_affine"], pair["moving_affine"])
+    transform = WorldTransform(levels[-1], pair["grid_to_fixed"], pair["grid_to_moving"])
     scans = {
         "fixed": fixed[0],
         "moving, aligned": warp_to_fixed(pair["moving"], transform.affine_only, fixed)[0],

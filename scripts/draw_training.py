@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bundle.io import atomic_path
 
-CURVES = {"loss": "training loss", "tre_mm": "validation TRE, mm", "lcc": "validation local correlation"}
+CURVES = {"loss": "training loss", "tre_mm": "validation TRE, mm", "lncc": "validation local correlation"}
 SMOOTHING_ITERATIONS = 50  # mean over so many crops
 
 

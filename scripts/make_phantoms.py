@@ -7,8 +7,8 @@ from pathlib import Path
 
 import fire
 
-from bundle.data import make_phantom, write_phantoms
-from bundle.reports.phantom import draw_phantom
+from bundle.synthetic.phantom import make_phantom, write_phantoms
+from bundle.synthetic.phantom.picture import draw_phantom
 
 log = logging.getLogger(__name__)
 PICTURE_SPACING_MM = (1.5, 1.5, 1.5)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from bundle.data import write_phantoms
 from bundle.geometry import WorldTransform, apply_affine
+from bundle.io import write_image
+from bundle.synthetic.phantom import write_phantoms
 from scripts.package import package
 from tests.chest import Chest, lungs_of, render
 from tests.grids import LPS, affine_to_sitk, make_affine, rotation, to_sitk, waves_vox
+from tests.synthetic.breath.simulated import chest
 
 NUM_LANDMARKS = 12
 
@@ -116,3 +119,12 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zoo") / "package"
     package(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def chest_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An oblique CT of a chest at inhale."""
+    path = tmp_path_factory.mktemp("ct") / "chest.nii.gz"
+    scan, _ = chest(oblique=True)
+    write_image(path, scan[0].as_tensor(), scan.affine, dtype=np.int16)
+    return path

@@ -56,7 +56,7 @@ def to_ras(field: sitk.Image) -> np.ndarray:
 def test_points_move_as_simpleitk_moves_them() -> None:
     case = make_case()
     points_vox = torch.rand(200, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    points = apply_affine(case.transform.fixed_affine, points_vox * (torch.tensor(NETWORK_SHAPE) - 1))
+    points = apply_affine(case.transform.grid_to_fixed, points_vox * (torch.tensor(NETWORK_SHAPE) - 1))
     expected = [case.reference.TransformPoint(point) for point in swap_ras_lps(points).tolist()]
     moved = case.transform.transform_points_mm(points)
     assert moved.dtype == torch.float64
@@ -68,8 +68,8 @@ def test_points_beyond_the_network_grid_move_as_its_border_does() -> None:
     transform = make_case().transform
     beyond_vox = torch.tensor([[-4.0, 3.2, 5.0], [20.0, 17.0, -3.0]], dtype=torch.float64)
     border_vox = torch.tensor([[0.0, 3.2, 5.0], [11.0, 14.0, 0.0]], dtype=torch.float64)
-    beyond, border = (apply_affine(transform.fixed_affine, points) for points in (beyond_vox, border_vox))
-    shift_mm = (beyond_vox - border_vox) @ transform.moving_affine[:3, :3].T
+    beyond, border = (apply_affine(transform.grid_to_fixed, points) for points in (beyond_vox, border_vox))
+    shift_mm = (beyond_vox - border_vox) @ transform.grid_to_moving[:3, :3].T
     moved = transform.transform_points_mm(beyond)
     torch.testing.assert_close(moved, transform.transform_points_mm(border) + shift_mm, atol=1e-4, rtol=0)
 
@@ -93,7 +93,7 @@ def test_displacement_agrees_with_the_transformed_points(case: Case) -> None:
 def test_affine_only_is_the_initial_alignment() -> None:
     case = make_case()
     points = voxel_centres_mm(FIXED_SHAPE, case.fixed_affine)
-    initial = case.transform.moving_affine @ torch.linalg.inv(case.transform.fixed_affine)
+    initial = case.transform.grid_to_moving @ torch.linalg.inv(case.transform.grid_to_fixed)
     moved = case.transform.affine_only.transform_points_mm(points)
     torch.testing.assert_close(moved, apply_affine(initial, points), atol=1e-9, rtol=0)
 
@@ -331,7 +331,7 @@ def test_the_jacobian_of_a_composed_transform_is_the_product() -> None:
     case = make_case()
     ddf_vox = torch.zeros_like(case.transform.ddf_vox)
     ddf_vox[:, 0] = 0.25 * torch.arange(12.0).view(12, 1, 1)
-    transform = WorldTransform(ddf_vox, case.transform.fixed_affine, case.transform.moving_affine)
+    transform = WorldTransform(ddf_vox, case.transform.grid_to_fixed, case.transform.grid_to_moving)
     jacobian = jacobian_determinant(transform.displacement_mm(FIXED_SHAPE, case.fixed_affine), case.fixed_affine)
     torch.testing.assert_close(jacobian, torch.full(FIXED_SHAPE, 1.25 * 1.08 * 0.95 * 1.03), atol=2e-3, rtol=0)
 

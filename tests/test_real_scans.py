@@ -172,6 +172,6 @@ def test_training_on_phases_of_a_4dct_improves_the_correlation_of_a_phase_it_has
     trainer = parser.get_parsed_content("train#trainer")
     early_stop.set_trainer(trainer)
     evaluator.run()
-    before = float(evaluator.state.metrics["lcc"])
+    before = float(evaluator.state.metrics["lncc"])
     trainer.run()
-    assert float(evaluator.state.metrics["lcc"]) > before + 0.01
+    assert float(evaluator.state.metrics["lncc"]) > before + 0.01

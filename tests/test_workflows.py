@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bundle.data import make_phantom, write_dirlab_case
+from bundle.synthetic.phantom import make_phantom, write_dirlab_case
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow

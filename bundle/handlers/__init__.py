@@ -3,17 +3,17 @@
 from bundle.handlers.epoch_progress import EpochProgress
 from bundle.handlers.epoch_seed import EpochSeed
 from bundle.handlers.jacobian import JacobianStatistic
-from bundle.handlers.local_correlation import LocalCorrelation
+from bundle.handlers.lncc import LNCC
 from bundle.handlers.training_checkpoint import TrainingCheckpoint, ValidationState
 from bundle.handlers.tre import TargetRegistrationError
 from bundle.handlers.tre_table import TRETableHandler
 from bundle.handlers.weights_loader import WeightsLoader
 
 __all__ = [
+    "LNCC",
     "EpochProgress",
     "EpochSeed",
     "JacobianStatistic",
-    "LocalCorrelation",
     "TRETableHandler",
     "TargetRegistrationError",
     "TrainingCheckpoint",

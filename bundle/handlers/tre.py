@@ -16,7 +16,7 @@ class TargetRegistrationError(CaseMetricHandler):
     Args:
         points: key of the points (N, 3), RAS mm, to compare with `moving_landmarks`: `mapped_landmarks`, or for the
             baselines `aligned_landmarks` and `fixed_landmarks`. Cases without landmarks give a row of NaN.
-        snapped: whether to round the points to voxels of `moving_scan_affine` (4, 4) first, as DIR-Lab does.
+        snapped: whether to round the points to voxels of `moving_affine` (4, 4) first, as DIR-Lab does.
     """
 
     def __init__(self, *, points: str = "mapped_landmarks", snapped: bool = False) -> None:
@@ -31,5 +31,5 @@ class TargetRegistrationError(CaseMetricHandler):
         return {
             "y_pred": [case[self.points] if has_landmarks else none],
             "y": [case["moving_landmarks"] if has_landmarks else none],
-            "moving_affine": [case["moving_scan_affine"]] if self.snapped else None,
+            "moving_affine": [case["moving_affine"]] if self.snapped else None,
         }

@@ -1,6 +1,1 @@
-"""What programs that serve the bundle need around its own workflow."""
-
-from bundle.hosts.label_request import LabelRequestd
-from bundle.hosts.label_response import LabelResponsed
-
-__all__ = ["LabelRequestd", "LabelResponsed"]
+"""What programs that serve the bundle need besides its own workflow."""

@@ -11,8 +11,8 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from bundle.geometry import resize_ddf
-from bundle.inferers.field_refinement import FieldRefinement
-from bundle.inferers.network_refinement import NetworkRefinement
+from bundle.inferers.instance_optimization import InstanceOptimization
+from bundle.inferers.network_fine_tuning import NetworkFineTuning
 from bundle.transforms.network_grid import SIDE_MULTIPLE
 
 Refine = Literal["none", "field", "network"]
@@ -31,7 +31,7 @@ class RegistrationInferer(Inferer):
         mirror: average the network's ddf with what it predicts of the pair mirrored along the first axis, as nnU-Net
             averages segmentations: a tenth less error for twice the network's time (docs/method.md).
         network_factor: voxel size the network works on relative to the grid's, where it has learnt on coarser voxels.
-        field_refinement, network_refinement: how; the one that `refine` names is needed.
+        instance_optimization, network_fine_tuning: how; the one that `refine` names is needed.
     Raises: ValueError for another `refine`, or one whose refinement is missing.
     """
 
@@ -41,17 +41,17 @@ class RegistrationInferer(Inferer):
         refine: Refine = "none",
         mirror: bool = False,
         network_factor: float = 1.0,
-        field_refinement: FieldRefinement | None = None,
-        network_refinement: NetworkRefinement | None = None,
+        instance_optimization: InstanceOptimization | None = None,
+        network_fine_tuning: NetworkFineTuning | None = None,
     ) -> None:
         super().__init__()
         if refine not in get_args(Refine):
             raise ValueError(f"refine: expected one of {get_args(Refine)}, got {refine!r}")
         self.mirror = mirror
         self.network_factor = network_factor
-        self.field_refinement = field_refinement if refine == "field" else None
-        self.network_refinement = network_refinement if refine == "network" else None
-        if refine != "none" and self.field_refinement is None and self.network_refinement is None:
+        self.instance_optimization = instance_optimization if refine == "field" else None
+        self.network_fine_tuning = network_fine_tuning if refine == "network" else None
+        if refine != "none" and self.instance_optimization is None and self.network_fine_tuning is None:
             raise ValueError(f"refine: {refine!r} needs {refine}_refinement")
 
     def __call__(
@@ -78,18 +78,18 @@ class RegistrationInferer(Inferer):
             image, region = image[:, :2], image[:, 2:]
         seen = self._coarsen(image)
         seen_region = None if region is None else self._coarsen(region)
-        if self.network_refinement is not None:
+        if self.network_fine_tuning is not None:
             with torch.autocast(image.device.type, enabled=False):
-                network = self.network_refinement(network, seen, seen_region)
+                network = self.network_fine_tuning(network, seen, seen_region)
         ddf_vox: Tensor = network(seen, *args, **kwargs).float()
         if self.mirror:
             mirrored = network(seen.flip(2), *args, **kwargs).float().flip(2)
             ddf_vox = (ddf_vox + mirrored * ddf_vox.new_tensor(MIRRORED).view(1, 3, 1, 1, 1)) / 2
         if seen is not image:
             ddf_vox = resize_ddf(ddf_vox, list(image.shape[2:]))
-        if self.field_refinement is not None:
+        if self.instance_optimization is not None:
             with torch.autocast(image.device.type, enabled=False):
-                ddf_vox = self.field_refinement(ddf_vox, image, region)
+                ddf_vox = self.instance_optimization(ddf_vox, image, region)
         return ddf_vox
 
     def _coarsen(self, volume: Tensor) -> Tensor:

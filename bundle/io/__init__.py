@@ -1,10 +1,10 @@
 from bundle.io.atomic import atomic_path
 from bundle.io.displacement import read_displacement, write_displacement
-from bundle.io.headers import ImageHeader, check_header, check_mask
+from bundle.io.headers import ImageHeader, check_header, check_mask, itk_from_affine, set_itk_grid
 from bundle.io.images import ScanReader, check_scan, read_image, write_image
 from bundle.io.landmarks import check_landmark_pair, read_landmarks_mm, write_landmarks_csv, write_landmarks_slicer
 from bundle.io.linear_transform import read_linear_transform
-from bundle.io.transform_file import invert_transform, read_transform, write_transform
+from bundle.io.transform_file import invert_transform, itk_transform, read_transform, write_transform
 
 __all__ = [
     "ImageHeader",
@@ -15,11 +15,14 @@ __all__ = [
     "check_mask",
     "check_scan",
     "invert_transform",
+    "itk_from_affine",
+    "itk_transform",
     "read_displacement",
     "read_image",
     "read_landmarks_mm",
     "read_linear_transform",
     "read_transform",
+    "set_itk_grid",
     "write_displacement",
     "write_image",
     "write_landmarks_csv",

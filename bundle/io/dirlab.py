@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from bundle.io.headers import ImageHeader
+from bundle.resample import AIR_HU
 
 Collection = Literal["COPDgene", "4DCT"]
 Role = Literal["fixed", "moving", "fixed_landmarks", "moving_landmarks"]
 
 SLICE_MM = 2.5
 HU_OFFSET = 1024
-AIR_HU = -1000  # raw values below 0 are no CT numbers but padding outside the field of view (-2000), that is air
 
 GRIDS: dict[
     Collection, dict[int, tuple[int, int, int, float]]
@@ -112,6 +112,7 @@ class DirlabCase:
                 f"found {path.stat().st_size}"
             )
         raw = np.fromfile(path, dtype="<i2").reshape(self.shape, order="F")
+        # negative raw values are padding outside the field of view (-2000), not CT numbers
         return np.where(raw < 0, np.int16(AIR_HU), raw - np.int16(HU_OFFSET))
 
 

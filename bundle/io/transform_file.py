@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import itk
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -50,16 +51,27 @@ def read_transform(path: str | Path) -> itk.Transform:
 
 
 def write_transform(path: str | Path, transform: WorldTransform, corners_mm: Tensor) -> None:
-    """Write a transform as ITK's HDF5 file (.h5), affine after displacement field, atomically.
+    """Write a transform as ITK's HDF5 file (.h5), atomically; see `itk_transform`."""
+    writer = itk.TransformFileWriterTemplate[itk.F].New()  # double precision would double the size of the file
+    writer.SetInput(itk_transform(transform, corners_mm, itk.F))
+    writer.SetUseCompression(True)
+    with atomic_path(path) as temporary:
+        writer.SetFileName(str(temporary))
+        writer.Update()
 
-    The field stays on the network grid, which no resampling blurs, extended by whole voxels over a scan: ITK moves
-    points beside a field by nothing, `WorldTransform` by the border value.
+
+def itk_transform(transform: WorldTransform, corners_mm: Tensor, precision: Any = itk.D) -> itk.CompositeTransform:
+    """ITK's transform, fixed to moving points, LPS mm: an affine after a displacement field.
+
+    The field stays on the network grid, so that no resampling smooths it, and is extended by whole voxels over a scan:
+    ITK moves points beside a field by nothing, `WorldTransform` by the border value.
 
     Args:
-        transform: its `fixed_affine` has perpendicular axes.
+        transform: its `grid_to_fixed` has perpendicular axes.
         corners_mm: (N, 3), RAS mm, of the fixed scan.
+        precision: itk.F or itk.D.
     """
-    grid = transform.fixed_affine.double()
+    grid = transform.grid_to_fixed.double()
     sides = torch.tensor(transform.ddf_vox.shape[2:], dtype=torch.float64)
     corners_vox = apply_affine(torch.linalg.inv(grid), corners_mm.double())
     before = (-corners_vox.amin(dim=0)).ceil().clamp_min(0)
@@ -67,20 +79,14 @@ def write_transform(path: str | Path, transform: WorldTransform, corners_mm: Ten
     padding = [int(value) for axis in (2, 1, 0) for value in (before[axis], after[axis])]
     field_vox = F.pad(transform.ddf_vox.float().cpu(), padding, mode="replicate")[0]
     displacement_mm = torch.einsum("ab,bhwd->ahwd", grid[:3, :3].float(), field_vox)
-    rounded = displacement_mm.div_(PRECISION_MM).round_().mul_(PRECISION_MM)  # the file is half as large
+    rounded = displacement_mm.div_(PRECISION_MM).round_().mul_(PRECISION_MM)  # halves the compressed size
     extended = grid.clone()
     extended[:3, 3] = apply_affine(grid, -before[None])[0]
 
-    # In double precision ITK writes a field of twice the size, and reads either.
-    composite = itk.CompositeTransform[itk.F, 3].New()
-    composite.AddTransform(_affine_transform(transform.moving_affine.double() @ torch.linalg.inv(grid)))
-    composite.AddTransform(displacement_transform(rounded, extended, itk.F))  # what is added last is applied first
-    writer = itk.TransformFileWriterTemplate[itk.F].New()
-    writer.SetInput(composite)
-    writer.SetUseCompression(True)
-    with atomic_path(path) as temporary:
-        writer.SetFileName(str(temporary))
-        writer.Update()
+    composite = itk.CompositeTransform[precision, 3].New()
+    composite.AddTransform(_affine_transform(transform.grid_to_moving.double() @ torch.linalg.inv(grid), precision))
+    composite.AddTransform(displacement_transform(rounded, extended, precision))  # what is added last is applied first
+    return composite
 
 
 def invert_transform(transform: itk.Transform) -> itk.Transform:
@@ -117,10 +123,11 @@ def displacement_transform(displacement_mm: Tensor, affine: Tensor, precision: A
     return transform
 
 
-def _affine_transform(affine: Tensor) -> itk.AffineTransform:
-    """ITK's transform, in single precision, of a world affine (4, 4), RAS mm."""
+def _affine_transform(affine: Tensor, precision: Any) -> itk.AffineTransform:
+    """ITK's transform of a world affine (4, 4), RAS mm; precision itk.F or itk.D."""
     lps = swap_ras_lps_affine(affine)
-    transform = itk.AffineTransform[itk.F, 3].New()
-    transform.SetMatrix(itk.matrix_from_array(lps[:3, :3].float().numpy()))
+    matrix = lps[:3, :3].numpy()
+    transform = itk.AffineTransform[precision, 3].New()
+    transform.SetMatrix(itk.matrix_from_array(matrix.astype(np.float32) if precision == itk.F else matrix))
     transform.SetTranslation(lps[:3, 3].tolist())
     return transform

@@ -2,12 +2,12 @@
 
 from .jacobian import JacobianMetric, folding_percent, sd_log_jacobian
 from .landmark_error import landmark_rms_error_mm
-from .local_correlation import LocalCorrelationMetric
+from .lncc import LNCCMetric
 from .tre import TargetRegistrationErrorMetric, TRESummary, compute_tre_mm, snap_to_grid_mm, summarize_tre
 
 __all__ = [
     "JacobianMetric",
-    "LocalCorrelationMetric",
+    "LNCCMetric",
     "TRESummary",
     "TargetRegistrationErrorMetric",
     "compute_tre_mm",

@@ -94,7 +94,7 @@ def score_pair(pair: Mapping[Any, Any]) -> CaseScore:
     """Score one pair as the evaluator leaves it.
 
     Args:
-        pair: `name`, `moving_scan_affine` (4, 4); `fixed_landmarks`, `moving_landmarks`, `aligned_landmarks`,
+        pair: `name`, `moving_affine` (4, 4); `fixed_landmarks`, `moving_landmarks`, `aligned_landmarks`,
             `mapped_landmarks` (N, 3) RAS mm, all or none counted; what was measured of `OPTIONAL_SCORES`.
     """
     has_landmarks = "fixed_landmarks" in pair and "moving_landmarks" in pair
@@ -108,6 +108,6 @@ def score_pair(pair: Mapping[Any, Any]) -> CaseScore:
         moving_mm=moving,
         aligned_mm=aligned,
         mapped_mm=mapped,
-        moving_affine=pair["moving_scan_affine"],
+        moving_affine=pair["moving_affine"],
         **{key: float(pair[key]) for key in OPTIONAL_SCORES if key in pair},
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 from monai.config import get_config_values, get_optional_config_values
 from torch import Tensor
 
+from bundle import __version__
 from bundle.reports.case_score import score_pair
 
-METADATA = Path(__file__).parents[2] / "configs" / "metadata.json"
 DIGITS = 6
 
 
@@ -32,21 +31,21 @@ def registration_report(pair: Mapping[Hashable, Any], weights: Path) -> dict[str
         "fixed": str(pair["fixed"].meta.get("filename_or_obj")),
         "moving": str(pair["moving"].meta.get("filename_or_obj")),
         "scores": {key: _plain(value) for key, value in score.row().items() if key != "name"},
-        "lcc": {"aligned": _plain(pair["lcc_aligned"]), "registered": _plain(pair["lcc_registered"])},
+        "lncc": {"aligned": _plain(pair["lncc_aligned"]), "registered": _plain(pair["lncc_registered"])},
         "lung_dice": {stage: _plain(value) for stage, value in pair.get("lung_dice", {}).items()},
         "initial_affine_ras_mm": pair["initial_affine"].tolist(),
         "lungs_found": {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")},
         "seconds_by_step": {step: round(float(value), 3) for step, value in pair["seconds_by_step"].items()},
         "weights": {"file": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
-        "versions": {"bundle": json.loads(METADATA.read_text())["version"]}
+        "versions": {"bundle": __version__}
         | {name: version for name, version in versions.items() if "NOT INSTALLED" not in version},
     }
 
 
 def report_title(report: Mapping[str, Any]) -> str:
     """One line that sums a report up."""
-    scores, lcc = report["scores"], report["lcc"]
-    parts = [f"{report['name']}: LCC {lcc['aligned']:.3f} → {lcc['registered']:.3f}"]
+    scores, lncc = report["scores"], report["lncc"]
+    parts = [f"{report['name']}: LNCC {lncc['aligned']:.3f} → {lncc['registered']:.3f}"]
     if scores["tre_mm"] is not None:
         parts.append(
             f"TRE {scores['tre_none_mm']:.2f} → aligned {scores['tre_aligned_mm']:.2f} → {scores['tre_mm']:.2f} mm"

@@ -79,6 +79,6 @@ class SaveRegistrationd(Transform):
         with atomic_path(folder / REPORT) as path:
             path.write_text(json.dumps(report, indent=2) + "\n")
         log.info("%s: %s", folder, report_title(report))
-        if pair["lcc_registered"] < pair["lcc_aligned"]:
+        if pair["lncc_registered"] < pair["lncc_aligned"]:
             log.warning("%s: the scans agree less than after the alignment alone: do not trust this field", folder)
         return pair

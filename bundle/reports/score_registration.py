@@ -19,7 +19,7 @@ from bundle.transforms import world_transform
 class ScoreRegistrationd(Transform):
     """Add what tables and reports say about a pair beside its landmarks.
 
-    `lcc_aligned`, `lcc_registered`: mean squared local correlation in the fixed lungs on the network grid, after the
+    `lncc_aligned`, `lncc_registered`: mean squared local correlation in the fixed lungs on the network grid, after the
     initial alignment and after the network. `folding_percent`, `sd_log_jacobian`: of the whole transform in the fixed
     lungs on the fixed grid. `lung_dice`, where both masks were given: how far they overlap without registration
     ("none"), after the initial alignment ("aligned") and after the whole transform ("registered"). `time_s`: seconds
@@ -27,14 +27,14 @@ class ScoreRegistrationd(Transform):
     """
 
     def __init__(self) -> None:
-        self.lcc = LocalCrossCorrelationLoss()
+        self.lncc = LocalCrossCorrelationLoss()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
         fixed_net, moving_net = torch.as_tensor(pair["image"]).cpu()[:, None].split(1)
         mask_net = torch.as_tensor(pair["mask_net"]).cpu()[None]
-        pair["lcc_aligned"] = -float(self.lcc(moving_net, fixed_net, mask=mask_net))
-        pair["lcc_registered"] = -float(self.lcc(torch.as_tensor(pair["warped_net"])[None], fixed_net, mask=mask_net))
+        pair["lncc_aligned"] = -float(self.lncc(moving_net, fixed_net, mask=mask_net))
+        pair["lncc_registered"] = -float(self.lncc(torch.as_tensor(pair["warped_net"])[None], fixed_net, mask=mask_net))
         pair["folding_percent"] = folding_percent(pair["jacobian"], pair["fixed_mask"])
         pair["sd_log_jacobian"] = sd_log_jacobian(pair["jacobian"], pair["fixed_mask"])
         if pair["fixed_mask_given"] and pair["moving_mask_given"]:

@@ -1,47 +1,29 @@
-"""From two scans to the network's input, and from its field back to the scans."""
+"""From two scans to the network's input, and from its field to results on the scans' own grids."""
 
-from bundle.transforms.alignment import InitialAlignmentd, align_lungs
-from bundle.transforms.apply_ddf import (
-    MapLandmarksd,
-    ResultsOnNativeGridsd,
-    ResultsOnNetworkGridd,
-    warp_to_fixed,
-    world_transform,
-)
+from bundle.transforms.alignment import InitialAlignmentd, ReadInitialTransformd, align_lungs
 from bundle.transforms.check_scan import CheckScand
-from bundle.transforms.coarsen import coarsen
-from bundle.transforms.known_field import KnownFieldd
-from bundle.transforms.lung_motion import MotionParameters, draw_motion
-from bundle.transforms.lung_region import LungRegiond, find_lungs
+from bundle.transforms.ground_truth_field import GroundTruthFieldd
+from bundle.transforms.landmarks import MapLandmarksd, ReadLandmarksd
 from bundle.transforms.network_grid import NetworkGridd, put_on_grid
 from bundle.transforms.rand_deform_pair import RandDeformPaird
-from bundle.transforms.rand_simulate_motion import RandSimulateMotiond
-from bundle.transforms.read_pair import ReadInitialTransformd, ReadLandmarksd
-from bundle.transforms.simulate_motion import SimulateMotiond, simulate_motion
+from bundle.transforms.results import ResultsOnNativeGridsd, ResultsOnNetworkGridd, warp_to_fixed
 from bundle.transforms.timed_compose import TimedCompose
+from bundle.transforms.world_transform import world_transform
 
 __all__ = [
     "CheckScand",
+    "GroundTruthFieldd",
     "InitialAlignmentd",
-    "KnownFieldd",
-    "LungRegiond",
     "MapLandmarksd",
-    "MotionParameters",
     "NetworkGridd",
     "RandDeformPaird",
-    "RandSimulateMotiond",
     "ReadInitialTransformd",
     "ReadLandmarksd",
     "ResultsOnNativeGridsd",
     "ResultsOnNetworkGridd",
-    "SimulateMotiond",
     "TimedCompose",
     "align_lungs",
-    "coarsen",
-    "draw_motion",
-    "find_lungs",
     "put_on_grid",
-    "simulate_motion",
     "warp_to_fixed",
     "world_transform",
 ]

@@ -14,8 +14,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from bundle.geometry import apply_affine, identity_vox, sample_rows, spacing_mm
+from bundle.io import read_linear_transform
 from bundle.losses import LocalCrossCorrelationLoss
-from bundle.transforms.coarsen import coarsen
+from bundle.resample import coarsen
 
 log = logging.getLogger(__name__)
 
@@ -167,4 +168,20 @@ class InitialAlignmentd(MapTransform):
             fixed, moving = (pair[key] for key in self.keys)
             fixed_mask, moving_mask = (pair[f"{key}_mask"] for key in self.keys)
             pair["initial_affine"] = align_lungs(fixed, moving, fixed_mask, moving_mask, method=self.method)
+        return pair
+
+
+class ReadInitialTransformd(MapTransform):
+    """Read the ITK transform file of a pair, fixed to moving, into `initial_affine` (4, 4), RAS mm.
+
+    Pairs without one pass. Raises: see `bundle.io.read_linear_transform`.
+    """
+
+    def __init__(self, keys: KeysCollection = "initial_transform") -> None:
+        super().__init__(keys, allow_missing_keys=True)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        pair = dict(data)
+        for key in self.key_iterator(pair):
+            pair["initial_affine"] = read_linear_transform(pair[key])
         return pair

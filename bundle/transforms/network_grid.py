@@ -12,7 +12,7 @@ from monai.transforms import Orientation, Transform, generate_spatial_bounding_b
 from torch import Tensor
 
 from bundle.geometry import affine_columns, sample_rows, slabs_of_points, spacing_mm
-from bundle.transforms.coarsen import coarsen
+from bundle.resample import coarsen
 
 SIDE_MULTIPLE = 16  # four levels of the pyramid, each half as fine as the one before
 SidesVox = tuple[int, int, int]
@@ -82,8 +82,8 @@ class NetworkGridd(Transform):
     """Add `fixed_net`, `moving_net` and `mask_net` (1, H, W, D), and the grid's two affines.
 
     The grid spans the fixed lungs with a margin; moving is read through `initial_affine` from its full field of view.
-    `fixed_affine` and `moving_affine` (4, 4) map the grid's voxels to the fixed and the moving world (RAS mm);
-    `mask_net` is the fixed lung mask with soft edges. `moving_scan_affine` (4, 4) of the moving scan as acquired stays
+    `grid_to_fixed` and `grid_to_moving` (4, 4) map the grid's voxels to the fixed and the moving world (RAS mm);
+    `mask_net` is the fixed lung mask with soft edges. `moving_affine` (4, 4) of the moving scan as acquired stays
     when the scan itself is dropped: snapped TRE needs it.
 
     Args:
@@ -113,11 +113,11 @@ class NetworkGridd(Transform):
         pair = dict(data)
         if not pair["fixed_mask"].any():
             raise ValueError(f"{pair.get('name', 'pair')}: the fixed mask holds no voxel above 0")
-        sides, fixed_affine = self.grid(pair["fixed_mask"])
-        pair["fixed_affine"] = fixed_affine
-        pair["moving_affine"] = pair["initial_affine"].double() @ fixed_affine
-        pair["moving_scan_affine"] = pair["moving"].affine
-        pair["fixed_net"] = put_on_grid(pair["fixed"], sides, fixed_affine)
-        pair["moving_net"] = put_on_grid(pair["moving"], sides, pair["moving_affine"])
-        pair["mask_net"] = put_on_grid(pair["fixed_mask"], sides, fixed_affine)
+        sides, grid_to_fixed = self.grid(pair["fixed_mask"])
+        pair["grid_to_fixed"] = grid_to_fixed
+        pair["grid_to_moving"] = pair["initial_affine"].double() @ grid_to_fixed
+        pair["moving_affine"] = pair["moving"].affine
+        pair["fixed_net"] = put_on_grid(pair["fixed"], sides, grid_to_fixed)
+        pair["moving_net"] = put_on_grid(pair["moving"], sides, pair["grid_to_moving"])
+        pair["mask_net"] = put_on_grid(pair["fixed_mask"], sides, grid_to_fixed)
         return pair

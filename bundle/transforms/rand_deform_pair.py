@@ -23,7 +23,7 @@ def deform_pair(volumes: Sequence[Tensor], known: Tensor, ddf_vox: Tensor) -> tu
 
     Args:
         volumes: the fixed scan and its mask, (C, H, W, D).
-        known: (4, H, W, D), see `KnownFieldd`.
+        known: (4, H, W, D), see `GroundTruthFieldd`.
         ddf_vox: v (3, H, W, D); p sees what p + v(p) saw, and the known ddf u becomes v(p) + u(p + v(p)).
     """
     *moved, known = (warp(volume[None], ddf_vox[None])[0] for volume in (*volumes, known))
@@ -44,7 +44,7 @@ class RandDeformPaird(RandomizableTransform, MapTransform):
 
     Args:
         keys: what lives on the fixed grid, the fixed scan and its mask; plain tensors come out.
-        moving_key, known_key: the other scan, and the known field.
+        moving_key, ground_truth_key: the other scan, and the known field.
         shift_vox, linear, wave_vox: largest translation along an axis; change of length or shear; and displacement of
             the random waves along an axis.
     """
@@ -54,7 +54,7 @@ class RandDeformPaird(RandomizableTransform, MapTransform):
         keys: KeysCollection,
         *,
         moving_key: str = "moving_net",
-        known_key: str = "known_net",
+        ground_truth_key: str = "ground_truth_net",
         shift_vox: float,
         linear: float,
         wave_vox: float,
@@ -62,7 +62,7 @@ class RandDeformPaird(RandomizableTransform, MapTransform):
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob=1.0)
         self.moving_key = moving_key
-        self.known_key = known_key
+        self.ground_truth_key = ground_truth_key
         self.shift_vox = shift_vox
         self.linear = linear
         self.wave_vox = wave_vox
@@ -85,12 +85,12 @@ class RandDeformPaird(RandomizableTransform, MapTransform):
         on_fixed = list(self.key_iterator(pair))
         volumes = [torch.as_tensor(pair[key]) for key in on_fixed]
         self.randomize(volumes[0])
-        volumes, known = deform_pair(volumes, torch.as_tensor(pair[self.known_key]), self.ddf_vox)
+        volumes, known = deform_pair(volumes, torch.as_tensor(pair[self.ground_truth_key]), self.ddf_vox)
         volumes.append(torch.as_tensor(pair[self.moving_key]))
         for axis in self.mirrored:
             volumes, known = mirror_pair(volumes, known, axis)
         pair.update(zip([*on_fixed, self.moving_key], volumes, strict=True))
-        pair[self.known_key] = known
+        pair[self.ground_truth_key] = known
         return pair
 
 

@@ -11,7 +11,7 @@ from monai.deploy.conditions import CountCondition
 from monai.deploy.core import Application, TorchScriptModel
 from monai.deploy.operators.dicom_data_loader_operator import DICOMDataLoaderOperator
 
-from scripts.deploy.operators import (
+from bundle.hosts.deploy.operators import (
     RESULTS,
     SCANS,
     DicomWriterOperator,

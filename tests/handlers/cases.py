@@ -19,7 +19,7 @@ def make_case(name: str, *, none: float, aligned: float, registered: float, land
         "image": torch.zeros(1, 4, 5, 6),
         "fixed_landmarks": moving + none * axis,
         "moving_landmarks": moving,
-        "moving_scan_affine": torch.diag(torch.tensor([1.0, 2.0, 1.0, 1.0], dtype=torch.float64)),
+        "moving_affine": torch.diag(torch.tensor([1.0, 2.0, 1.0, 1.0], dtype=torch.float64)),
         "later_aligned_landmarks": moving + aligned * axis,
         "later_mapped_landmarks": moving + registered * axis,
     }

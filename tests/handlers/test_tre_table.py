@@ -48,7 +48,7 @@ def test_reports_are_written_with_what_else_was_measured(evaluate: Evaluate, tmp
 def test_pairs_without_landmarks_stand_in_the_table_without_numbers(
     evaluate: Evaluate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bare = {key: CASES[0][key] for key in ("image", "moving_scan_affine")} | {"name": "bare"}
+    bare = {key: CASES[0][key] for key in ("image", "moving_affine")} | {"name": "bare"}
     evaluate([bare, CASES[1]], {"tre_mm": TargetRegistrationError()}, TRETableHandler())
     output = capsys.readouterr().out
     assert "bare" in output

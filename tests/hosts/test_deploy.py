@@ -18,7 +18,7 @@ from monai.transforms import Orientation
 
 from bundle.io import read_image, write_image
 from tests.deformable import read_deformable
-from tests.hosts.deploy import ROOT, needs_deploy, run_app
+from tests.hosts.deploy_app import ROOT, needs_deploy, run_app
 from tests.io.conftest import write_dicom_series
 
 PAIR = ROOT.parent / "shared" / "data" / "followup_pair"

@@ -98,7 +98,7 @@ def test_the_json_part_scores_the_pair_as_the_run_does(by_path: Answer, run: Pat
     untimed = report["scores"].keys() - {"time_s"}
     assert {key: by_path.json["scores"][key] for key in untimed} == {key: report["scores"][key] for key in untimed}
     assert {"tre_mm", "folding_percent"} <= untimed
-    assert by_path.json["lcc"] == report["lcc"]
+    assert by_path.json["lncc"] == report["lncc"]
 
 
 def test_the_json_part_says_where_the_field_is(by_path: Answer, run: Path) -> None:

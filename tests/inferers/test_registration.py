@@ -6,7 +6,7 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
-from bundle.inferers import FieldRefinement, RegistrationInferer
+from bundle.inferers import InstanceOptimization, RegistrationInferer
 from bundle.losses import LocalCrossCorrelationLoss, RegistrationLoss, TotalVariationLoss
 from tests.inferers.pairs import central_mask, moved_pair, waves_vox
 
@@ -43,7 +43,7 @@ def test_a_third_channel_is_the_mask_of_the_refinement() -> None:
     loss = RegistrationLoss(
         similarity=LocalCrossCorrelationLoss(), regularization=TotalVariationLoss(squared=True), weight=1.0
     )
-    infer = RegistrationInferer(refine="field", field_refinement=FieldRefinement(loss=loss, max_steps=5))
+    infer = RegistrationInferer(refine="field", instance_optimization=InstanceOptimization(loss=loss, max_steps=5))
     image, mask = moved_pair(waves_vox()), central_mask()
     beside = infer(image, stand_still, mask=mask)  # type: ignore[arg-type]
     torch.testing.assert_close(infer(torch.cat([image, mask], dim=1), stand_still), beside)  # type: ignore[arg-type]

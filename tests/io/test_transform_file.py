@@ -34,7 +34,7 @@ def gentle_case() -> Case:
     """As `make_case`, with a field that can be inverted."""
     case = make_case()
     field = waves_vox(NETWORK_SHAPE, amplitude_vox=0.4)
-    transform = WorldTransform(field, case.transform.fixed_affine, case.transform.moving_affine)
+    transform = WorldTransform(field, case.transform.grid_to_fixed, case.transform.grid_to_moving)
     return case._replace(transform=transform)
 
 
@@ -44,7 +44,7 @@ def test_simpleitk_moves_points_through_the_file_as_through_its_own_composite(
 ) -> None:
     case = make_case(flip)
     write_transform(tmp_path / "transform.h5", case.transform, corners_mm(case))
-    points = points_in(NETWORK_SHAPE, case.transform.fixed_affine, margin_vox=0)
+    points = points_in(NETWORK_SHAPE, case.transform.grid_to_fixed, margin_vox=0)
     moved = moved_by(sitk.ReadTransform(tmp_path / "transform.h5"), points)
     expected = moved_by(case.reference, points)
     assert (expected - points).norm(dim=1).min() > 1000  # the case shifts the table by more than a metre
@@ -54,7 +54,7 @@ def test_simpleitk_moves_points_through_the_file_as_through_its_own_composite(
 def test_beside_the_network_grid_the_file_holds_the_border_value_over_all_of_the_scan(tmp_path: Path) -> None:
     transform = make_case().transform
     ends = [torch.tensor([-6.5, size + 3.2], dtype=torch.float64) for size in NETWORK_SHAPE]
-    corners = apply_affine(transform.fixed_affine, torch.cartesian_prod(*ends))
+    corners = apply_affine(transform.grid_to_fixed, torch.cartesian_prod(*ends))
     write_transform(tmp_path / "transform.h5", transform, corners)
     moved = moved_by(sitk.ReadTransform(tmp_path / "transform.h5"), corners)
     torch.testing.assert_close(moved, transform.transform_points_mm(corners), atol=2e-3, rtol=0)
@@ -71,7 +71,7 @@ def test_the_file_is_one_composite_and_nothing_else_is_left(tmp_path: Path) -> N
 def test_itk_reads_back_what_was_written(tmp_path: Path) -> None:
     case = make_case()
     write_transform(tmp_path / "transform.h5", case.transform, corners_mm(case))
-    points = points_in(NETWORK_SHAPE, case.transform.fixed_affine, margin_vox=0)
+    points = points_in(NETWORK_SHAPE, case.transform.grid_to_fixed, margin_vox=0)
     moved = moved_by(read_transform(tmp_path / "transform.h5"), points)
     torch.testing.assert_close(moved, moved_by(case.reference, points), atol=2e-3, rtol=0)
 
@@ -90,7 +90,7 @@ def test_a_displacement_field_is_read_as_a_transform(suffix: str, tmp_path: Path
 def test_the_inverse_brings_simpleitks_points_back(tmp_path: Path) -> None:
     case = gentle_case()
     write_transform(tmp_path / "transform.h5", case.transform, corners_mm(case))
-    points = points_in(NETWORK_SHAPE, case.transform.fixed_affine, margin_vox=2)
+    points = points_in(NETWORK_SHAPE, case.transform.grid_to_fixed, margin_vox=2)
     there = moved_by(sitk.ReadTransform(tmp_path / "transform.h5"), points)
     back = moved_by(invert_transform(read_transform(tmp_path / "transform.h5")), there)
     # both fields are trilinear between voxels of 9 mm, and the inverse of a trilinear field is not trilinear

@@ -62,7 +62,7 @@ def test_landmarks_that_do_not_match_name_the_case() -> None:
 def test_a_pair_is_scored_by_its_keys_and_without_landmarks_by_the_rest() -> None:
     moving = torch.zeros(3, 3)
     landmarks = {f"{key}_landmarks": moving + shift for key, shift in (("fixed", 3), ("aligned", 2), ("mapped", 1))}
-    pair = {"name": "pair", "moving_scan_affine": SPACED, "folding_percent": 0.5, "time_s": torch.tensor(8.0)}
+    pair = {"name": "pair", "moving_affine": SPACED, "folding_percent": 0.5, "time_s": torch.tensor(8.0)}
     score = score_pair({**pair, **landmarks, "moving_landmarks": moving})
     assert [stage.mean_mm for stage in score.continuous] == pytest.approx([3 * 3**0.5, 2 * 3**0.5, 3**0.5])
     for incomplete in (pair, {**pair, **landmarks}):

@@ -19,13 +19,13 @@ def pair() -> dict[str, Any]:
         "name": "case",
         "fixed": MetaTensor(torch.zeros(1, 2, 3, 4), meta={"filename_or_obj": "inhale.nii.gz"}),
         "moving": MetaTensor(torch.zeros(1, 2, 3, 4), meta={"filename_or_obj": "exhale.nii.gz"}),
-        "moving_scan_affine": torch.eye(4, dtype=torch.float64),
+        "moving_affine": torch.eye(4, dtype=torch.float64),
         "fixed_landmarks": fixed_mm,
         "moving_landmarks": fixed_mm + torch.tensor([0.0, 3.0, 4.0]),
         "aligned_landmarks": fixed_mm + torch.tensor([0.0, 3.0, 2.0]),
         "mapped_landmarks": fixed_mm + torch.tensor([0.0, 3.0, 3.0]),
-        "lcc_aligned": 0.25,
-        "lcc_registered": torch.tensor(0.75),
+        "lncc_aligned": 0.25,
+        "lncc_registered": torch.tensor(0.75),
         "folding_percent": 0.0,
         "sd_log_jacobian": 0.125,
         "time_s": 2.5,
@@ -46,7 +46,7 @@ def test_every_stage_of_the_landmarks_is_scored_in_mm(pair: dict[str, Any], weig
     report = registration_report(pair, weights)
     scores = report["scores"]
     assert [scores[f"tre_{stage}mm"] for stage in ("none_", "aligned_", "")] == [5.0, 2.0, 1.0]
-    assert report["lcc"] == {"aligned": 0.25, "registered": 0.75}
+    assert report["lncc"] == {"aligned": 0.25, "registered": 0.75}
     assert (report["fixed"], report["moving"]) == ("inhale.nii.gz", "exhale.nii.gz")
     assert report["lungs_found"] == {"fixed": True, "moving": False}
     assert report["weights"] == {"file": "model.pt", "sha256": hashlib.sha256(b"weights").hexdigest()}
@@ -61,7 +61,7 @@ def test_dice_is_there_where_it_was_measured(pair: dict[str, Any], weights: Path
 
 def test_the_title_is_one_line_of_all_that_counts(pair: dict[str, Any], weights: Path) -> None:
     title = report_title(registration_report(pair, weights))
-    assert title == ("case: LCC 0.250 → 0.750, TRE 5.00 → aligned 2.00 → 1.00 mm, folding 0.000 %, SDlogJ 0.125")
+    assert title == ("case: LNCC 0.250 → 0.750, TRE 5.00 → aligned 2.00 → 1.00 mm, folding 0.000 %, SDlogJ 0.125")
 
 
 def test_what_was_not_measured_is_null(pair: dict[str, Any], weights: Path) -> None:

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from bundle.data import pairs_to_register
 from bundle.geometry import apply_affine, swap_ras_lps
+from bundle.lung import LungRegiond
 from bundle.reports import SaveRegistrationd, ScoreRegistrationd, save_registration
 from bundle.transforms import (
     InitialAlignmentd,
-    LungRegiond,
     MapLandmarksd,
     NetworkGridd,
     ReadInitialTransformd,
@@ -257,8 +257,8 @@ def test_the_report_says_what_was_done_with_what(register: Register, weights: Pa
     )  # independent of our metric
     assert report["scores"]["tre_mm"] == pytest.approx(float(expected.mean()), abs=1e-3)
     assert report["scores"]["tre_p95_mm"] >= report["scores"]["tre_median_mm"] > 0
-    assert 0 <= report["lcc"]["registered"] <= 1
-    assert report["lcc"]["aligned"] == pytest.approx(pair["lcc_aligned"], rel=1e-4)
+    assert 0 <= report["lncc"]["registered"] <= 1
+    assert report["lncc"]["aligned"] == pytest.approx(pair["lncc_aligned"], rel=1e-4)
     assert report["lungs_found"] == {"fixed": True, "moving": True}
     assert {"LoadImaged", "Network", "ResultsOnNativeGridsd"} <= report["seconds_by_step"].keys()
     assert report["weights"] == {"file": "model.pt", "sha256": hashlib.sha256(b"weights").hexdigest()}
@@ -347,8 +347,8 @@ def test_results_of_gpus_and_loaders_are_taken_as_they_come(register: Register, 
 
 def test_landmarks_at_fixed_points_land_where_the_geometry_says(register: Register, weights: Path) -> None:
     written, pair = register()
-    q = apply_affine(torch.linalg.inv(pair["fixed_affine"]), written.fixed_mm)
+    q = apply_affine(torch.linalg.inv(pair["grid_to_fixed"]), written.fixed_mm)
     near: Tensor = q.round().long()
     ddf = torch.stack([pair["pred"][:, i, j, k] for i, j, k in near.tolist()]).double()
-    rough = apply_affine(pair["moving_affine"], q + ddf)  # nearest voxel instead of trilinear
+    rough = apply_affine(pair["grid_to_moving"], q + ddf)  # nearest voxel instead of trilinear
     assert (rough - pair["mapped_landmarks"]).norm(dim=1).max() < 2.0

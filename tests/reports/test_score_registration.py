@@ -42,8 +42,8 @@ def test_the_correlation_rises_to_one_where_the_field_is_right() -> None:
     pair["image"][1, 1:], pair["image"][1, 0] = pair["image"][0, :-1].clone(), 0.5  # moving(p) = fixed(p - 1)
     pair["pred"][0] = 1.0
     result = ScoreRegistrationd()(ResultsOnNetworkGridd()(pair))
-    assert result["lcc_aligned"] < 0.3
-    assert result["lcc_registered"] == pytest.approx(1.0, abs=1e-3)
+    assert result["lncc_aligned"] < 0.3
+    assert result["lncc_registered"] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_the_correlation_is_that_of_the_mask() -> None:
@@ -51,7 +51,7 @@ def test_the_correlation_is_that_of_the_mask() -> None:
     loss = LocalCrossCorrelationLoss(reduction="none")
     everywhere = -loss(pair["image"][1][None, None], pair["image"][0][None, None])[0]
     expected = everywhere[pair["mask_net"].as_tensor() > 0].mean()
-    assert ScoreRegistrationd()(pair)["lcc_aligned"] == pytest.approx(float(expected), abs=1e-5)
+    assert ScoreRegistrationd()(pair)["lncc_aligned"] == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_folding_and_sd_log_jacobian_are_of_the_fixed_lungs() -> None:
@@ -75,5 +75,5 @@ def test_the_time_is_the_sum_of_the_steps() -> None:
     assert result["time_s"] == pytest.approx(3.75)
     assert all(
         isinstance(result[key], float)
-        for key in ("lcc_aligned", "lcc_registered", "folding_percent", "sd_log_jacobian", "time_s")
+        for key in ("lncc_aligned", "lncc_registered", "folding_percent", "sd_log_jacobian", "time_s")
     )

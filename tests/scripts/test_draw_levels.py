@@ -34,8 +34,8 @@ def make_pair() -> dict[str, Any]:
     return {
         "image": torch.zeros(2, *SHAPE),
         "mask_net": mask,
-        "fixed_affine": affine,
-        "moving_affine": affine,
+        "grid_to_fixed": affine,
+        "grid_to_moving": affine,
         "fixed": MetaTensor(fixed, affine=affine),
         "moving": MetaTensor(moving, affine=affine),
         "fixed_mask": MetaTensor(mask, affine=affine),

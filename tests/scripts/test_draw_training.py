@@ -19,7 +19,7 @@ def write_run(folder: Path, *names: str) -> None:
 
 
 def test_curves_of_a_resumed_run_are_joined_in_order_and_drawn(tmp_path: Path) -> None:
-    write_run(tmp_path, "loss", "tre_mm", "lcc")
+    write_run(tmp_path, "loss", "tre_mm", "lncc")
     curves = read_curves(tmp_path)
     for curve in curves.values():
         np.testing.assert_array_equal(curve, np.repeat(np.arange(1.0, 11)[:, None], 2, axis=1))
@@ -29,5 +29,5 @@ def test_curves_of_a_resumed_run_are_joined_in_order_and_drawn(tmp_path: Path) -
 
 def test_a_folder_without_the_curves_is_named(tmp_path: Path) -> None:
     write_run(tmp_path, "loss")
-    with pytest.raises(FileNotFoundError, match=rf"{tmp_path.name}: no TensorBoard events with tre_mm, lcc"):
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path.name}: no TensorBoard events with tre_mm, lncc"):
         read_curves(tmp_path)

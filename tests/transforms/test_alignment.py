@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 from torch import Tensor
 
 from bundle.geometry import apply_affine
-from bundle.transforms import InitialAlignmentd, align_lungs, find_lungs
+from bundle.lung import find_lungs
+from bundle.transforms import InitialAlignmentd, ReadInitialTransformd, align_lungs
 from bundle.transforms.alignment import AlignmentMethod
 from tests.chest import LUNGS, SHAPE, Chest, lungs_of, render
 from tests.grids import make_affine, rotation, voxel_centres_mm
@@ -207,3 +211,12 @@ def test_a_mask_smaller_than_a_coarse_voxel_works_too() -> None:
     masks[0][0, 14, 22, 21] = 1
     masks[1][0, 14, 21, 22] = 1
     assert align_lungs(fixed, moving, masks[0], masks[1], method="affine").isfinite().all()
+
+
+def test_the_users_transform_becomes_the_initial_affine(tmp_path: Path) -> None:
+    transform = sitk.Euler3DTransform((0.0, 0.0, 0.0), 0.0, 0.0, np.pi / 2, (10.0, 20.0, 30.0))
+    sitk.WriteTransform(transform, tmp_path / "initial.tfm")
+    pair = ReadInitialTransformd()({"initial_transform": str(tmp_path / "initial.tfm")})
+    # a quarter turn about z is the same in LPS and RAS; the shift changes its signs
+    expected = torch.tensor([[0, -1, 0, -10], [1, 0, 0, -20], [0, 0, 1, 30], [0, 0, 0, 1]], dtype=torch.float64)
+    torch.testing.assert_close(pair["initial_affine"], expected)

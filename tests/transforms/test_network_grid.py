@@ -89,7 +89,7 @@ def test_storage_changes_neither_grid_nor_images(grid: dict[str, Any], axcodes: 
     expected = transform(pair)
     store = Orientation(axcodes=axcodes, labels=None)
     stored = transform({**pair, **{key: store(pair[key]) for key in ("fixed", "moving", "fixed_mask")}})
-    for key in ("fixed_affine", "moving_affine"):
+    for key in ("grid_to_fixed", "grid_to_moving"):
         torch.testing.assert_close(stored[key], expected[key], atol=1e-9, rtol=0)
     for key, atol in (("fixed_net", 1e-3), ("moving_net", 1e-3), ("mask_net", 1e-5)):
         torch.testing.assert_close(stored[key].as_tensor(), expected[key].as_tensor(), atol=atol, rtol=0)
@@ -100,15 +100,15 @@ def test_both_scans_are_read_where_the_affines_say() -> None:
     initial = rotation(5, -3, 8)
     initial[:3, 3] = torch.tensor([50.0, 10.0, 400.0])
     pair["initial_affine"] = initial
-    moving_affine = initial @ make_affine(SHAPE, SPACING_MM, angles_deg=(-5, 0, 0), centre_mm=(33, -80, -1200))
+    grid_to_moving = initial @ make_affine(SHAPE, SPACING_MM, angles_deg=(-5, 0, 0), centre_mm=(33, -80, -1200))
     # the same anatomy, acquired elsewhere: moving(initial x) = fixed(x)
-    hu = smooth_hu(SHAPE, torch.linalg.inv(initial) @ moving_affine)
-    pair["moving"] = MetaTensor(hu[None], affine=moving_affine)
+    hu = smooth_hu(SHAPE, torch.linalg.inv(initial) @ grid_to_moving)
+    pair["moving"] = MetaTensor(hu[None], affine=grid_to_moving)
     result = NetworkGridd(spatial_size=SIZE, margin_mm=MARGIN_MM)(pair)
-    torch.testing.assert_close(result["moving_affine"], initial @ result["fixed_affine"])
-    torch.testing.assert_close(result["moving_scan_affine"], moving_affine)
+    torch.testing.assert_close(result["grid_to_moving"], initial @ result["grid_to_fixed"])
+    torch.testing.assert_close(result["moving_affine"], grid_to_moving)
     inside = result["mask_net"] > 0.99
-    truth = smooth_hu(SIZE, result["fixed_affine"])[None]
+    truth = smooth_hu(SIZE, result["grid_to_fixed"])[None]
     assert (result["fixed_net"] - truth)[inside].abs().max() < 15  # of a range of 1000: linear interpolation
     assert (result["moving_net"] - truth)[inside].abs().max() < 15
 

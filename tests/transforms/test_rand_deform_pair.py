@@ -25,11 +25,11 @@ def make_pair() -> dict[str, Tensor]:
     known[0] += 0.05 * torch.arange(SHAPE[2])
     moving = texture(0)
     fixed = Warp(padding_mode="border")(moving[None], known[None, :3])[0]
-    return {"fixed_net": fixed, "mask_net": (texture(1) > 0.4).float(), "moving_net": moving, "known_net": known}
+    return {"fixed_net": fixed, "mask_net": (texture(1) > 0.4).float(), "moving_net": moving, "ground_truth_net": known}
 
 
 def mismatch(pair: dict[str, Tensor]) -> Tensor:
-    warped = Warp(padding_mode="border")(pair["moving_net"][None], pair["known_net"][None, :3])[0]
+    warped = Warp(padding_mode="border")(pair["moving_net"][None], pair["ground_truth_net"][None, :3])[0]
     return (warped - pair["fixed_net"])[INNER].abs().mean()
 
 
@@ -47,7 +47,7 @@ def test_the_known_field_still_maps_the_pair(seed: int) -> None:
     after = transform(before)
     assert (after["fixed_net"] - before["fixed_net"]).abs().mean() > 0.01
     assert mismatch(after) < 0.012
-    assert mismatch(after | {"known_net": before["known_net"]}) > 2 * mismatch(after)
+    assert mismatch(after | {"ground_truth_net": before["ground_truth_net"]}) > 2 * mismatch(after)
 
 
 def test_a_shift_is_added_to_a_constant_field() -> None:
@@ -66,11 +66,11 @@ def test_what_is_not_known_stays_unknown() -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_mirrored_pair_moves_the_other_way_along_that_axis_alone(axis: int) -> None:
     pair = make_pair()
-    (fixed, moving), known = mirror_pair([pair["fixed_net"], pair["moving_net"]], pair["known_net"], axis)
-    assert mismatch({"fixed_net": fixed, "moving_net": moving, "known_net": known}) < 1e-4
+    (fixed, moving), known = mirror_pair([pair["fixed_net"], pair["moving_net"]], pair["ground_truth_net"], axis)
+    assert mismatch({"fixed_net": fixed, "moving_net": moving, "ground_truth_net": known}) < 1e-4
     sign = torch.ones(4)
     sign[axis] = -1
-    torch.testing.assert_close(known.mean(dim=(1, 2, 3)), sign * pair["known_net"].mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(known.mean(dim=(1, 2, 3)), sign * pair["ground_truth_net"].mean(dim=(1, 2, 3)))
 
 
 def test_the_same_seed_draws_the_same_and_the_moving_scan_is_mirrored_at_most() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.deploy import needs_deploy, run_app
-from tests.scripts.deploy.conftest import Series
+from tests.hosts.deploy.conftest import Series
+from tests.hosts.deploy_app import needs_deploy, run_app
 
 pytestmark = [pytest.mark.slow, needs_deploy]
 

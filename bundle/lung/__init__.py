@@ -1,0 +1,5 @@
+"""Lung regions of a CT."""
+
+from bundle.lung.region import LungRegiond, find_lungs
+
+__all__ = ["LungRegiond", "find_lungs"]

@@ -1,0 +1,53 @@
+"""How well two scans agree: the similarity the network is trained with, as a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.metrics.metric import CumulativeIterationMetric
+from torch import Tensor
+
+from bundle.losses import LocalCrossCorrelationLoss
+
+
+class LNCCMetric(CumulativeIterationMetric):
+    """Mean squared local correlation of each case, (cases, 1), in [0, 1], 1 for a perfect match.
+
+    It is `LocalCrossCorrelationLoss` without its sign, so a score and a training loss can be compared; intensities
+    should be those the network sees. `aggregate` is the mean over cases.
+
+    Args:
+        window_vox: side of the cubic window.
+    """
+
+    def __init__(self, *, window_vox: int = 5) -> None:
+        super().__init__()
+        self.loss = LocalCrossCorrelationLoss(window_vox=window_vox)
+
+    def _compute_list(
+        self, y_pred: Sequence[Tensor], y: Sequence[Tensor] | None = None, mask: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Table (cases, 1) of warped scans `y_pred`, fixed scans `y` and optional masks, each a list of (1, H, W, D).
+
+        Shapes may differ between cases.
+        """
+        if y is None or len(y_pred) != len(y):
+            raise ValueError(f"y: expected the fixed scans of {len(y_pred)} cases, got {None if y is None else len(y)}")
+        masks = [None] * len(y) if mask is None else mask
+        values = [
+            -self.loss(warped[None], fixed[None], mask=None if inside is None else inside[None])
+            for warped, fixed, inside in zip(y_pred, y, masks, strict=True)
+        ]
+        return torch.stack(values)[:, None]
+
+    def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Table (cases, 1) of scans stacked to (B, 1, H, W, D)."""
+        return self._compute_list(list(y_pred), None if y is None else list(y), None if mask is None else list(mask))
+
+    def aggregate(self) -> Tensor:
+        """Mean over cases. Raises: ValueError before the first case."""
+        table = self.get_buffer()
+        if table is None:
+            raise ValueError("no case was scored: call the metric before aggregate()")
+        return table.mean()

@@ -1,0 +1,65 @@
+"""Data sets of simulated breaths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from monai.data import MetaTensor
+
+from bundle.io import read_image
+from bundle.lung import find_lungs
+from bundle.synthetic.breath.rand_simulate_motion import RandSimulateMotiond
+from bundle.synthetic.dataset import FILES, Record, records_of, write_pairs
+
+VERSION = 2  # of the simulation: pairs of another version are made again
+
+
+def write_breaths(
+    directory: str | Path,
+    *,
+    scans: Sequence[Path],
+    num_training: int,
+    num_validation: int,
+    num_test: int,
+    seed: int,
+    workers: int,
+) -> Path:
+    """Write simulated pairs as NIfTI and csv, and their pairs file, which is returned; see `synthetic.dataset`.
+
+    Args:
+        directory: created if missing.
+        scans: CTs at inhale, of different file names; each section takes them in turn, beginning with the first.
+        num_training, num_validation, num_test: pairs in each section of `pairs.json`.
+        seed: of the data set.
+        workers: threads, about 3 GB each; the pairs do not depend on it.
+    Raises: ValueError if two scans have the same file name, or one has no lung.
+    """
+    files = {path.name: path for path in scans}
+    if len(files) < len(scans):
+        raise ValueError(f"scans: expected files of different names, got {', '.join(map(str, scans))}")
+    counts = {"training": num_training, "validation": num_validation, "test": num_test}
+    names = list(files)
+    records = records_of(counts, seed, lambda number: {"version": VERSION, "scan": names[number % len(names)]})
+    make_pair = partial(_make_pair, files)
+    return write_pairs(directory, records, make_pair, workers=workers, description="simulated pairs")
+
+
+@lru_cache(maxsize=2)
+def read_with_lungs(path: Path) -> tuple[MetaTensor, MetaTensor]:
+    """A scan and its lung mask. Raises: ValueError if it has no lung."""
+    scan = read_image(path)
+    mask = find_lungs(scan)
+    if mask is None:
+        raise ValueError(f"{path}: no lung found")
+    return scan, mask
+
+
+def _make_pair(files: Mapping[str, Path], record: Record) -> dict[str, Any]:
+    scan, mask = read_with_lungs(files[record["scan"]])
+    simulate = RandSimulateMotiond("scan")
+    simulate.set_random_state(seed=record["seed"])
+    pair = simulate({"scan": scan, "scan_mask": mask})
+    return {key: pair[key] for key in (*FILES, "motion_parameters")}

@@ -1,0 +1,81 @@
+"""Draw a breath for a CT: the random twin of `SimulateMotiond`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, RandomizableTransform
+
+from bundle.geometry import apply_affine
+from bundle.synthetic.breath.breathing import LEAST_JACOBIAN, breathe
+from bundle.synthetic.breath.motion import DIAPHRAGM_MM, draw_motion, draw_position
+from bundle.synthetic.breath.patient import at_points, position_of, to_ras
+from bundle.synthetic.breath.scan import lung_points_mm
+from bundle.synthetic.breath.simulate_motion import simulate_motion
+
+MEAN_MM = (12.0, 31.0)  # as in DIR-Lab COPD
+DAMPING = 0.85  # of a breath that compresses too much, per try
+DAMPING_TRIES = 16
+POSITION_TRIES = 100
+NUM_POINTS = 2000  # of the lungs, at least, for their mean displacement
+
+
+class RandSimulateMotiond(RandomizableTransform, MapTransform):
+    """Draw a breath and simulate it: what `SimulateMotiond` adds, and `motion_parameters`, from which it does so again.
+
+    A breath that compresses tissue too much is damped until it does not; the patient's position is drawn until the mean
+    displacement of the lungs is within `mean_mm`.
+
+    Args:
+        keys: the one scan to turn into a pair; `<key>_mask` holds its lungs.
+        diaphragm_mm: see `draw_motion`.
+        mean_mm: range of the lungs' mean displacement.
+    Raises: ValueError if no position gives such a mean, and see `simulate_motion`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        diaphragm_mm: tuple[float, float] = DIAPHRAGM_MM,
+        mean_mm: tuple[float, float] = MEAN_MM,
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob=1.0)
+        self.diaphragm_mm = diaphragm_mm
+        self.mean_mm = mean_mm
+
+    def randomize(self, data: MetaTensor) -> None:
+        """Draw `parameters` for a lung mask (1, H, W, D) in RAS order, and build the `breathing` they describe."""
+        super().randomize(None)
+        self.parameters = draw_motion(self.R, diaphragm_mm=self.diaphragm_mm)
+        for _ in range(DAMPING_TRIES):
+            self.breathing = breathe(data, self.parameters)
+            if self.breathing.least_jacobian >= LEAST_JACOBIAN:
+                break
+            self.parameters = self.parameters.damped(DAMPING)
+        lungs_mm = lung_points_mm(data)
+        centre_mm = lungs_mm.double().mean(dim=0)
+        some_mm = lungs_mm[:: max(1, len(lungs_mm) // NUM_POINTS)]
+        exhaled_mm = at_points(self.breathing.tubes.exhale, some_mm).double()
+        for _ in range(POSITION_TRIES):
+            moved_mm = apply_affine(position_of(self.parameters, centre_mm), exhaled_mm)
+            mean_mm = float((moved_mm - some_mm).norm(dim=1).mean())
+            if self.mean_mm[0] <= mean_mm <= self.mean_mm[1]:
+                return
+            shift_mm, rotation_deg = draw_position(self.R)
+            self.parameters = replace(self.parameters, shift_mm=shift_mm, rotation_deg=rotation_deg)
+        raise ValueError(f"mean_mm: no position gives a mean displacement within {self.mean_mm}, last {mean_mm:.1f} mm")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        sample = dict(data)
+        for key in self.key_iterator(sample):
+            scan, mask = to_ras(sample[key], sample[f"{key}_mask"])
+            self.randomize(mask)
+            sample.update(simulate_motion(scan, mask, self.parameters, breathing=self.breathing))
+            sample["motion_parameters"] = self.parameters.to_dict()
+        return sample

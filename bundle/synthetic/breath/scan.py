@@ -1,0 +1,95 @@
+"""How the two sides of a simulated pair are acquired: field of view, slices, kernel and noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from scipy import ndimage
+from torch import Tensor
+
+from bundle.geometry import apply_affine, identity_vox, spacing_mm
+from bundle.synthetic.breath.motion import Acquisition
+
+SOURCE_BLUR_VOX = 0.6  # takes the source's own noise, which both sides would share
+FILL_BLUR_VOX = 2.0  # reach of the tissue that fills the lungs' rim
+NOISE_BLUR_VOX = (0.5, 0.9)  # range of the noise's correlation: sigma of its filter
+SHARPEN_MM = 1.5  # sigma of the unsharp mask
+SUBSLICES = 2  # a slice is the mean of so many thinner ones
+PARENCHYMA_HU, VESSEL_HU = -650.0, -250.0  # all of the voxel's density changes with volume, or none of it
+
+
+def field_of_view(
+    points_mm: Tensor, acquisition: Acquisition, low_mm: Tensor, high_mm: Tensor
+) -> tuple[tuple[int, int, int], Tensor]:
+    """Shape and affine (4, 4) float64, voxels to the points' frame, of a scan around the lungs.
+
+    Args:
+        points_mm: (N, 3) points of the lungs.
+        acquisition: voxel size, and margins around the points.
+        low_mm, high_mm: (3,), the corners of what there is to see; the field of view ends there at the latest.
+    """
+    low = points_mm.amin(dim=0).double() - torch.tensor(acquisition.margin_low_mm, dtype=torch.float64)
+    high = points_mm.amax(dim=0).double() + torch.tensor(acquisition.margin_high_mm, dtype=torch.float64)
+    low, high = torch.maximum(low, low_mm.double()), torch.minimum(high, high_mm.double())
+    step = torch.tensor([acquisition.in_plane_mm] * 2 + [acquisition.slice_mm], dtype=torch.float64)
+    height, width, depth = torch.floor((high - low) / step).int().clamp_min(2).tolist()
+    affine = torch.diag(torch.cat([step, torch.ones(1, dtype=torch.float64)]))
+    affine[:3, 3] = low + step / 2
+    return (height, width, depth), affine
+
+
+def subslices(shape: tuple[int, int, int], affine: Tensor) -> Tensor:
+    """Points (3, H, W, D * SUBSLICES), in the affine's frame, whose means over `SUBSLICES` are the voxels."""
+    fine = affine.double().clone()
+    fine[:3, 2] /= SUBSLICES
+    fine[:3, 3] -= affine[:3, 2] * (0.5 - 0.5 / SUBSLICES)
+    size = [shape[0], shape[1], shape[2] * SUBSLICES]
+    points = identity_vox(size, torch.empty(0))[0].flatten(1).T
+    return apply_affine(fine.float(), points).T.reshape(3, *size)
+
+
+def mean_over_slices(values: Tensor) -> Tensor:
+    """(H, W, D * SUBSLICES) to (H, W, D)."""
+    return values.unflatten(-1, (-1, SUBSLICES)).mean(dim=-1)
+
+
+def reconstruct(hu: Tensor, acquisition: Acquisition, rng: np.random.RandomState) -> Tensor:
+    """Apply kernel and noise, drawn from `rng`, to HU (H, W, D); gives whole HU in the range of a scanner, float32."""
+    voxels = hu.numpy()
+    step = np.array([acquisition.in_plane_mm, acquisition.in_plane_mm, acquisition.slice_mm])
+    in_plane = np.array([1.0, 1.0, 0.0])  # kernels act within the slice
+    if acquisition.kernel > 0:
+        voxels = ndimage.gaussian_filter(voxels, acquisition.kernel * in_plane / step, truncate=3.0)
+    else:
+        soft = ndimage.gaussian_filter(voxels, SHARPEN_MM * in_plane / step, truncate=3.0)
+        voxels = voxels - acquisition.kernel * (voxels - soft)
+    blur = rng.uniform(*NOISE_BLUR_VOX)
+    noise = ndimage.gaussian_filter(rng.standard_normal(voxels.shape).astype(np.float32), blur, truncate=3.0)
+    noise *= acquisition.noise_hu / noise.std()
+    return torch.from_numpy(np.clip(np.rint(voxels + noise), -1024, 3071).astype(np.float32))
+
+
+def without_noise(scan: MetaTensor) -> Tensor:
+    """HU (H, W, D) of a scan (1, H, W, D), slightly smoothed."""
+    smooth = ndimage.gaussian_filter(scan[0].numpy().astype(np.float32), SOURCE_BLUR_VOX, truncate=3.0)
+    return torch.from_numpy(smooth)
+
+
+def without_lungs(hu: Tensor, mask: Tensor) -> Tensor:
+    """HU (H, W, D) with the rim of the lungs (mask > 0) filled by the tissue around them, water deeper inside."""
+    outside = (mask == 0).float().numpy()
+    share = ndimage.gaussian_filter(outside, FILL_BLUR_VOX)
+    filled = ndimage.gaussian_filter(hu.numpy() * outside, FILL_BLUR_VOX) / np.maximum(share, 1e-3)
+    return torch.where(mask > 0, torch.from_numpy(filled * (share > 1e-3)), hu)
+
+
+def compress(hu: Tensor, compression: Tensor) -> Tensor:
+    """HU after the volume shrank by `compression` (same shape): mass is conserved, vessels are not compressed."""
+    airy = ((VESSEL_HU - hu) / (VESSEL_HU - PARENCHYMA_HU)).clamp(0.0, 1.0)
+    return hu + (hu + 1000.0) * airy * (compression - 1.0)
+
+
+def lung_points_mm(mask: MetaTensor) -> Tensor:
+    """Positions (N, 3) float32 of the mask's voxels in the patient's frame."""
+    return (mask[0].as_tensor().nonzero() * spacing_mm(mask.affine.double())).float()

@@ -1,0 +1,118 @@
+"""One CT becomes a pair whose field is known: the scan is taken as inhale, its exhale is simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from bundle.geometry import apply_affine
+from bundle.synthetic.breath.breathing import LEAST_JACOBIAN, Breathing, breathe, patient_affine
+from bundle.synthetic.breath.motion import MotionParameters
+from bundle.synthetic.breath.patient import BreathingPatient, at_points, position_of, to_ras
+from bundle.synthetic.breath.scan import field_of_view, lung_points_mm, reconstruct
+from bundle.synthetic.breath.vessel_landmarks import vessel_landmarks_vox
+
+NUM_LANDMARKS = 300
+PLEURA_MM = 7.0  # 5 mm remain once a landmark is moved to the next voxel
+
+
+def simulate_motion(
+    scan: MetaTensor, mask: MetaTensor, parameters: MotionParameters, *, breathing: Breathing | None = None
+) -> dict[str, Any]:
+    """Fixed and moving scan of a patient who breathes out, with the exact map between them.
+
+    Args:
+        scan, mask: (1, H, W, D), HU at inhale and its lungs, on one grid.
+        parameters: the breath and the two acquisitions.
+        breathing: `breathe(mask, parameters)` if it is there already; the mask must then lie in RAS order.
+    Returns: `fixed`, `moving` (1, H, W, D) float32 HU, `fixed_mask`, `moving_mask` uint8, `displacement` (3, H, W, D)
+        T(x) - x on the fixed grid, RAS mm, all MetaTensors; `fixed_landmarks`, `moving_landmarks` (N, 3) float64, RAS
+        mm, at voxel centres of the fixed grid, N at most 300.
+    Raises: ValueError if the mask is empty or on another grid, or if tissue shrinks to less than `LEAST_JACOBIAN`.
+    """
+    scan, mask = to_ras(scan, mask)
+    breathing = breathe(mask, parameters) if breathing is None else breathing
+    if breathing.least_jacobian < LEAST_JACOBIAN:
+        raise ValueError(
+            f"parameters: the Jacobian falls to {breathing.least_jacobian:.3f}, at least {LEAST_JACOBIAN} is allowed"
+        )
+    patient = BreathingPatient(scan, mask, breathing)
+    rng = np.random.RandomState(parameters.seed)
+    lungs_mm = lung_points_mm(mask)
+    position = position_of(parameters, lungs_mm.double().mean(dim=0))
+    exhaled_mm = apply_affine(position, at_points(breathing.tubes.exhale, lungs_mm).double())
+    inhale_grid = field_of_view(lungs_mm, parameters.inhale, torch.zeros(3), patient.size_mm)
+    exhale_grid = field_of_view(exhaled_mm, parameters.exhale, *patient.exhale_limits(lungs_mm, position))
+    inhale, inhale_mask = patient.inhale(*inhale_grid)
+    exhale, exhale_mask = patient.exhale(*exhale_grid, position)
+    sides = [
+        (reconstruct(inhale, parameters.inhale, rng), inhale_mask, *inhale_grid),
+        (reconstruct(exhale, parameters.exhale, rng), exhale_mask, *exhale_grid),
+    ]
+    bright = vessel_landmarks_vox(
+        patient.hu,
+        mask[0].as_tensor(),
+        step_mm=tuple(patient.step_mm.tolist()),
+        count=NUM_LANDMARKS,
+        pleura_mm=PLEURA_MM,
+        seed=parameters.seed,
+    )
+    bright_mm = (bright * patient.step_mm).float()
+    if parameters.swap:
+        sides.reverse()
+        bright_mm = apply_affine(position, at_points(breathing.tubes.exhale, bright_mm).double())
+        moved = patient.exhale_displacement(*exhale_grid, position)
+    else:
+        moved = patient.inhale_displacement(*inhale_grid, position)
+    landmarks = _on_field(bright_mm.double(), moved, sides[0][3])
+    to_world = patient_affine(scan)
+    result: dict[str, Any] = {}
+    for name, (hu, lungs, _, affine), own in zip(("fixed", "moving"), sides, landmarks, strict=True):
+        result[name] = MetaTensor(hu[None], affine=to_world @ affine)
+        result[f"{name}_mask"] = MetaTensor(lungs[None].to(torch.uint8), affine=to_world @ affine)
+        result[f"{name}_landmarks"] = apply_affine(to_world, own)
+    turned = torch.einsum("ab,bhwd->ahwd", to_world[:3, :3].float(), moved)
+    result["displacement"] = MetaTensor(turned, affine=result["fixed"].affine)
+    return result
+
+
+def _on_field(points_mm: Tensor, displacement_mm: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
+    """Landmarks (N, 3) float64 at the nearest voxels of the fixed grid, where the field is exact, and their matches.
+
+    Args:
+        points_mm: (M, 3), patient frame; those outside the grid are left out, those in one voxel become one.
+        displacement_mm: (3, H, W, D), patient mm, on the grid of `affine` (4, 4).
+    """
+    vox = apply_affine(torch.linalg.inv(affine), points_mm).round().long()
+    vox = vox[((vox >= 0) & (vox < torch.tensor(displacement_mm.shape[1:]))).all(dim=1)].unique(dim=0)
+    fixed_mm = apply_affine(affine, vox.double())
+    return fixed_mm, fixed_mm + displacement_mm[:, vox[:, 0], vox[:, 1], vox[:, 2]].T.double()
+
+
+class SimulateMotiond(MapTransform):
+    """Replay a breath: adds what `simulate_motion` returns, from `<key>`, `<key>_mask` and `motion_parameters`.
+
+    `motion_parameters` are MotionParameters or their dictionary.
+
+    Args:
+        keys: the one scan to turn into a pair.
+    Raises: ValueError, see `simulate_motion`.
+    """
+
+    def __init__(self, keys: KeysCollection) -> None:
+        super().__init__(keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        sample = dict(data)
+        given = sample["motion_parameters"]
+        parameters = given if isinstance(given, MotionParameters) else MotionParameters.from_dict(given)
+        for key in self.key_iterator(sample):
+            sample.update(simulate_motion(sample[key], sample[f"{key}_mask"], parameters))
+        return sample

@@ -1,0 +1,143 @@
+"""Breathing thorax phantoms: two chest CTs of one patient whose motion is known exactly.
+
+Vessels and airways keep their CT numbers and are drawn anew at their moved places, thinner by the cube root of the
+local compression; the parenchyma keeps its mass (HU + 1000 divided by the Jacobian); noise differs between the scans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.synthetic.phantom.anatomy import Anatomy, Array, draw_anatomy
+from bundle.synthetic.phantom.breathing import BreathingTransform, draw_breathing
+from bundle.synthetic.phantom.render import Scene, add_noise, grid_points, render
+from bundle.synthetic.phantom.tissue import draw_parenchyma
+from bundle.synthetic.phantom.trees import grow_structures
+
+VERSION = 5  # part of the cache folder's name: raise it with every change of what a seed gives
+NUM_LANDMARKS = 300
+LANDMARK_DEPTH_MM = 5.0  # a field sampled on voxels blurs the slip at the pleura: landmarks keep away from it
+DIRECTIONS = ((-1, -1, 1), (1, 1, 1), (-1, -1, -1))  # ITK's identity, NIfTI's, DIR-Lab's
+
+
+@dataclass(frozen=True)
+class PhantomCase:
+    """A pair of scans with its exact motion; world RAS mm, T maps fixed (inhale) to moving (exhale).
+
+    Args:
+        seed: gives the same case again.
+        fixed, moving: (H, W, D) int16 HU, each on its own grid.
+        fixed_affine, moving_affine: (4, 4), voxel to world.
+        fixed_mask, moving_mask: (H, W, D) uint8, both lungs.
+        fixed_landmarks_mm, moving_landmarks_mm: (300, 3) forks of vessels, matching rows.
+        displacement_mm: (3, H, W, D) float32, T(x) - x on the fixed grid.
+        transform: T itself.
+    """
+
+    seed: int
+    fixed: NDArray[np.int16]
+    moving: NDArray[np.int16]
+    fixed_affine: NDArray[np.float64]
+    moving_affine: NDArray[np.float64]
+    fixed_mask: NDArray[np.uint8]
+    moving_mask: NDArray[np.uint8]
+    fixed_landmarks_mm: NDArray[np.float64]
+    moving_landmarks_mm: NDArray[np.float64]
+    displacement_mm: NDArray[np.float32]
+    transform: BreathingTransform
+
+
+def make_phantom(
+    seed: int,
+    *,
+    spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.5),
+    diaphragm_mm: tuple[float, float] = (17.0, 31.0),
+    mean_mm: tuple[float, float] = (12.5, 30.5),
+    shift_mm: float = 20.0,
+    rotation_deg: float = 2.5,
+    body_scale: float = 1.0,
+) -> PhantomCase:
+    """One breathing thorax, the same for the same arguments; patient and motion do not depend on the spacing.
+
+    Args:
+        seed: which patient and breath.
+        spacing_mm: voxel size of fixed; moving's differs by a few per cent in-plane.
+        diaphragm_mm: range of the diaphragm's largest superior motion; DIR-Lab COPDgene by default.
+        mean_mm: range of the landmarks' mean displacement without registration; DIR-Lab COPDgene by default.
+        shift_mm, rotation_deg: largest change of the patient's position between the scans.
+        body_scale: size of the patient relative to an average adult.
+    Raises: ValueError if a spacing is not positive or no position within reach gives a mean in `mean_mm`.
+    """
+    if min(spacing_mm) <= 0:
+        raise ValueError(f"spacing_mm: expected three positive numbers, got {spacing_mm}")
+    people, breaths, trees, grids, noises = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5))
+    anatomy = draw_anatomy(people, body_scale=body_scale)
+    structures = grow_structures(trees, anatomy)
+    landmarks = _pick_landmarks(anatomy, structures.forks_mm)
+    transform = draw_breathing(
+        breaths,
+        anatomy,
+        landmarks_mm=landmarks,
+        diaphragm_mm=diaphragm_mm,
+        mean_mm=mean_mm,
+        shift_mm=shift_mm,
+        rotation_deg=rotation_deg,
+    )
+    scene = Scene(anatomy, transform, draw_parenchyma(people, anatomy), structures)
+    inhale = np.concatenate([np.stack(lung.cloud(), axis=1) for lung in anatomy.lungs])
+    exhale = np.stack(transform.forward(*inhale.T), axis=1)
+    fixed_shape, fixed_affine = _draw_grid(grids, inhale, np.array(spacing_mm))
+    zoom = np.array([1.0, 1.0, 0.0]) * grids.uniform(-0.05, 0.08) + 1.0
+    moving_shape, moving_affine = _draw_grid(grids, exhale, np.array(spacing_mm) * zoom)
+    fixed_hu, fixed_mask = render(scene, fixed_shape, fixed_affine, exhale=False)
+    moving_hu, moving_mask = render(scene, moving_shape, moving_affine, exhale=True)
+    grid = grid_points(fixed_shape, fixed_affine)
+    mapped = transform.forward(*grid)
+    displacement = np.stack([np.asarray(new - old, np.float32) for new, old in zip(mapped, grid, strict=True)])
+    return PhantomCase(
+        seed=seed,
+        fixed=add_noise(fixed_hu, noises, float(noises.uniform(20, 32))),
+        moving=add_noise(moving_hu, noises, float(noises.uniform(24, 40))),
+        fixed_affine=fixed_affine,
+        moving_affine=moving_affine,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        fixed_landmarks_mm=landmarks,
+        moving_landmarks_mm=np.stack(transform.forward(*landmarks.T), axis=1),
+        displacement_mm=displacement,
+        transform=transform,
+    )
+
+
+def _draw_grid(
+    rng: np.random.Generator, lungs_mm: Array, spacing_mm: Array
+) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
+    """A field of view around points (N, 3) of the lungs: shape and affine, direction along the axes."""
+    low = lungs_mm.min(axis=0) - rng.uniform([12, 34, 12], [24, 44, 28])  # the back and the table are in view
+    high = lungs_mm.max(axis=0) + rng.uniform([12, 16, 12], [24, 32, 28])
+    signs = np.array(DIRECTIONS[rng.integers(len(DIRECTIONS))])
+    shape = np.ceil((high - low) / spacing_mm).astype(int) + 1
+    affine = np.diag([*(signs * spacing_mm), 1.0])
+    affine[:3, 3] = np.where(signs > 0, low, low + (shape - 1) * spacing_mm)
+    return (int(shape[0]), int(shape[1]), int(shape[2])), affine
+
+
+def _pick_landmarks(anatomy: Anatomy, forks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Forks well inside the lungs, each the farthest from those already picked, (300, 3)."""
+    depth = np.full(len(forks), -1.0)
+    for lung in anatomy.lungs:
+        a, b = lung.to_chart(forks[:, 0], forks[:, 1], forks[:, 2])
+        inside = a * a + b * b < 1.0
+        depth[inside] = lung.inside_depth_mm(a[inside], b[inside], forks[inside, 2])
+    forks = forks[depth > LANDMARK_DEPTH_MM]
+    if len(forks) < NUM_LANDMARKS:
+        raise ValueError(f"expected at least {NUM_LANDMARKS} vessel forks inside the lungs, got {len(forks)}")
+    picked = [0]
+    gap = np.full(len(forks), np.inf)
+    for _ in range(NUM_LANDMARKS - 1):
+        gap = np.minimum(gap, ((forks - forks[picked[-1]]) ** 2).sum(axis=1))
+        picked.append(int(gap.argmax()))
+    return forks[picked]

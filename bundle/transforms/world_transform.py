@@ -1,0 +1,16 @@
+"""The transform of a registered pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from bundle.geometry import WorldTransform
+
+
+def world_transform(pair: Mapping[Any, Any]) -> WorldTransform:
+    """The pair's transform, fixed world to moving world, from `pred` (3, H, W, D) and the grid's two affines."""
+    ddf_vox = torch.as_tensor(pair["pred"])[None].float().cpu()
+    return WorldTransform(ddf_vox, pair["grid_to_fixed"].cpu(), pair["grid_to_moving"].cpu())

@@ -1,0 +1,105 @@
+"""Tables of a benchmark: Markdown for people, CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from bundle.io.atomic import atomic_path
+from bundle.metrics import summarize_tre
+from bundle.reports.tre_table import format_number
+from scripts.benchmark.result import BenchmarkResult
+
+HEADER = ("method", "TRE mean", "median", "p95", "folding %", "SDlogJ", "time, s", "memory, MiB")
+COLUMNS = {  # of the CSV, with the decimals of the Markdown table
+    "tre_mean_mm": 2,
+    "tre_median_mm": 2,
+    "tre_p95_mm": 2,
+    "folding_percent": 4,
+    "sd_log_jacobian": 3,
+    "time_s": 1,
+    "peak_memory_mib": 0,
+}
+SIGNIFICANT_DIGITS = 6
+NOTE = (
+    "TRE in mm, continuous, read from each method's dense field in the same way: of each case mean, median and 95th "
+    "percentile over its landmarks, here the mean over cases. Folding and SDlogJ inside the fixed lungs, on the fixed "
+    "grid. Time and peak memory are those of the method's whole process, from its start to its end, loading and "
+    "writing included."
+)
+
+
+def result_row(result: BenchmarkResult) -> dict[str, float]:
+    """The numbers of one result, keys as in `COLUMNS`."""
+    summary = summarize_tre(torch.tensor(result.tre_mm, dtype=torch.float64))
+    return {
+        "tre_mean_mm": summary.mean_mm,
+        "tre_median_mm": summary.median_mm,
+        "tre_p95_mm": summary.p95_mm,
+        "folding_percent": result.folding_percent,
+        "sd_log_jacobian": result.sd_log_jacobian,
+        "time_s": result.time_s,
+        "peak_memory_mib": result.peak_memory_mib,
+    }
+
+
+def benchmark_markdown(results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> str:
+    """One table for each data set, one row for each method.
+
+    Args:
+        results: in any order.
+        labels: what each method is called, in the order of the rows.
+    """
+    machines = sorted({result.machine for result in results})
+    parts = ["# Benchmark", "", f"Measured on {'; '.join(machines)}. {NOTE}", ""]
+    for data, of_data in by_data(results):
+        cases = {result.case: len(result.tre_mm) for result in of_data}
+        parts += [f"## {data}: {len(cases)} cases, {sum(cases.values())} landmarks", ""]
+        parts += ["| " + " | ".join(HEADER) + " |", "|" + "|".join(["---"] + ["---:"] * (len(HEADER) - 1)) + "|"]
+        for method, label in labels.items():
+            rows = [result_row(result) for result in of_data if result.method == method]
+            if rows:
+                missing = "" if len(rows) == len(cases) else f" ({len(rows)} of {len(cases)} cases)"
+                cells = [_mean_cell([row[key] for row in rows], key) for key in COLUMNS]
+                parts.append("| " + " | ".join([label + missing, *cells]) + " |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def write_benchmark_tables(directory: Path, results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> None:
+    """Write `benchmark.md` and `benchmark.csv` (one line a case and method) to an existing directory.
+
+    Args: see `benchmark_markdown`.
+    """
+    with atomic_path(directory / "benchmark.md") as path:
+        path.write_text(benchmark_markdown(results, labels), encoding="utf-8")
+    with atomic_path(directory / "benchmark.csv") as path, path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["data", "case", "method", "landmarks", *COLUMNS])
+        for _, of_data in by_data(results):
+            for result in sorted(of_data, key=lambda result: (result.case, list(labels).index(result.method))):
+                values = [f"{value:.{SIGNIFICANT_DIGITS}g}" for value in result_row(result).values()]
+                names = [result.data, result.case, result.method, str(len(result.tre_mm))]
+                writer.writerow([*names, *["" if value == "nan" else value for value in values]])
+
+
+def by_data(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, list[BenchmarkResult]]]:
+    """Data sets in alphabetical order with their results."""
+    for data in sorted({result.data for result in results}):
+        yield data, [result for result in results if result.data == data]
+
+
+def _mean_cell(values: Sequence[float], key: str) -> str:
+    measured = [value for value in values if not math.isnan(value)]
+    if not measured:
+        return format_number(None)
+    mean = math.fsum(measured) / len(measured)
+    cell = format_number(mean, COLUMNS[key])
+    if key == "tre_mean_mm" and len(measured) > 1:
+        std = math.sqrt(math.fsum((value - mean) ** 2 for value in measured) / len(measured))
+        cell += f" ± {format_number(std, COLUMNS[key])}"
+    return cell

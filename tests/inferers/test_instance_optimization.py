@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bundle.geometry import jacobian_determinant
+from bundle.inferers import InstanceOptimization
+from bundle.losses import LocalCrossCorrelationLoss, RegistrationLoss, TotalVariationLoss
+from tests.inferers.pairs import SHAPE, central_mask, moved_pair, texture, waves_vox
+
+
+def make(*, squared: bool = True, weight: float = 0.1, **options: Any) -> InstanceOptimization:
+    loss = RegistrationLoss(
+        similarity=LocalCrossCorrelationLoss(), regularization=TotalVariationLoss(squared=squared), weight=weight
+    )
+    return InstanceOptimization(loss=loss, **options)
+
+
+@pytest.mark.parametrize(("squared", "weight"), [(True, 0.1), (False, 0.02)], ids=["diffusion", "total variation"])
+def test_a_known_field_is_found_from_nothing(squared: bool, weight: float) -> None:
+    truth_vox, mask = waves_vox(), central_mask()
+    found_vox = make(squared=squared, weight=weight)(torch.zeros_like(truth_vox), moved_pair(truth_vox), mask)
+    error_vox = (found_vox - truth_vox).norm(dim=1, keepdim=True)[mask > 0]
+    assert truth_vox.norm(dim=1, keepdim=True)[mask > 0].mean() > 1.5
+    assert error_vox.mean() < 0.1
+    assert error_vox.quantile(0.95) < 0.25
+
+
+def test_the_given_field_is_where_it_starts() -> None:
+    """Twelve voxels are out of reach from nothing; from eleven and a half they are not."""
+    truth_vox = torch.zeros(1, 3, *SHAPE)
+    truth_vox[:, 1] = 12.0
+    image, mask = moved_pair(truth_vox), central_mask()
+    mask[..., 28:, :] = 0  # what lies beyond has left the image
+    close_vox, far_vox = (make(max_steps=20)(start, image, mask) for start in (truth_vox - 0.5, 0 * truth_vox))
+    inside = (mask > 0).expand_as(truth_vox)
+    assert (close_vox - truth_vox)[inside].abs().mean() < 0.1
+    assert (far_vox - truth_vox)[inside].abs().mean() > 1
+
+
+def test_a_start_that_is_worse_than_none_is_dropped() -> None:
+    truth_vox = torch.zeros(1, 3, *SHAPE)
+    image = moved_pair(truth_vox)
+    wrong_vox = torch.full_like(truth_vox, 9.0)
+    refine = make(max_steps=5)
+    torch.testing.assert_close(refine(wrong_vox, image), refine(truth_vox, image))
+
+
+def test_without_time_the_given_field_comes_back() -> None:
+    truth_vox = waves_vox()
+    assert torch.equal(make(time_budget_s=0)(truth_vox, moved_pair(truth_vox), central_mask()), truth_vox)
+
+
+def test_two_runs_give_the_same_field_bit_by_bit() -> None:
+    image, start_vox = moved_pair(waves_vox()), torch.zeros(1, 3, *SHAPE)
+    refine = make(max_steps=5)
+    assert torch.equal(refine(start_vox, image, central_mask()), refine(start_vox, image, central_mask()))
+
+
+def test_a_stable_level_ends_early() -> None:
+    class Indifferent(nn.Module):
+        calls = 0
+
+        def forward(self, warped: Tensor, fixed: Tensor, mask: Tensor) -> Tensor:
+            self.calls += 1
+            return 0 * warped.sum()
+
+    similarity = Indifferent()
+    loss = RegistrationLoss(similarity=similarity, regularization=TotalVariationLoss(), weight=0.0)
+    InstanceOptimization(loss=loss, factors=(1.0,), max_steps=100)(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()))
+    assert similarity.calls < 20
+
+
+def test_unrelated_scans_do_not_fold_the_field() -> None:
+    image, mask = torch.cat([texture(1), texture(2)], dim=1), central_mask()
+    found_vox = make()(torch.zeros(1, 3, *SHAPE), image, mask)
+    jacobian = jacobian_determinant(found_vox[0], torch.eye(4))
+    assert found_vox.abs().max() > 0.5
+    assert (jacobian[mask[0, 0] > 0] <= 0).float().mean() <= 0.001
+
+
+def test_hosts_in_inference_mode_and_under_autocast_get_the_same_field() -> None:
+    image, start_vox = moved_pair(waves_vox()), torch.zeros(1, 3, *SHAPE)
+    refine = make(max_steps=3, factors=(2.0,))
+    expected_vox = refine(start_vox, image)
+    with torch.inference_mode():
+        found_vox = refine(start_vox.clone(), image.clone())
+    assert torch.equal(found_vox, expected_vox)
+    assert found_vox.dtype == torch.float32
+
+
+@pytest.mark.parametrize("thickness", [1, 20])
+def test_a_mask_at_the_border_of_the_image_keeps_the_shape(thickness: int) -> None:
+    mask = torch.zeros(1, 1, *SHAPE)
+    mask[..., :thickness, 30:, 5:9] = 1
+    found_vox = make(max_steps=2)(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()), mask)
+    assert found_vox.shape == (1, 3, *SHAPE)
