@@ -1,9 +1,11 @@
-"""Register a pair of scans from Python: the inference workflow, from memory to memory."""
+"""Register a pair of scans from Python: `configs/inference.json`, from memory to memory."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import json
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +16,41 @@ from monai.data import Dataset, MetaTensor
 from monai.transforms import LoadImaged
 from torch import Tensor
 
+from bundle.apply import Interpolation, warp_labels, warp_scan
 from bundle.geometry import WorldTransform
-from bundle.io import ImageHeader, check_landmark_pair, check_mask, read_image, read_landmarks_mm, read_linear_transform
+from bundle.io import (
+    ImageHeader,
+    Recipe,
+    check_landmark_pair,
+    check_mask,
+    invert_transform,
+    itk_transform,
+    read_image,
+    read_landmarks_mm,
+    read_linear_transform,
+)
 from bundle.reports import SaveRegistrationd, registration_report
+from bundle.resample import AIR_HU
 from bundle.transforms import TimedCompose, world_transform
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[1]
+CONFIG = BUNDLE_ROOT / "configs" / "inference.json"
 Scan = str | Path | np.ndarray | Tensor
 Points = str | Path | np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A registered pair. Volumes lie on the grids the scans came with; world coordinates are RAS mm.
+    """A registered pair. Volumes lie on the grids of the given scans; world coordinates are RAS mm.
 
     Args:
-        pair: all that the inference workflow knows of it, by its names.
-        weights: file of the network's weights.
+        pair: see `bundle.data.Pair`.
+        weights, recipe: file of the network's weights and its recipe.
     """
 
     pair: dict[Hashable, Any]
     weights: Path
+    recipe: Recipe
 
     @property
     def warped(self) -> MetaTensor:
@@ -63,16 +79,57 @@ class Registration:
 
     @property
     def report(self) -> dict[str, Any]:
-        """What report.json holds: correlation, folding, seconds; with landmarks the TRE, with both masks the Dice."""
-        return registration_report(self.pair, self.weights)
+        """Content of report.json: LNCC, folding, seconds; TRE with landmarks, Dice with both masks."""
+        return registration_report(self.pair, self.weights, self.recipe)
 
     def transform_points(self, points_mm: np.ndarray | Tensor) -> Tensor:
-        """Carry points (N, 3), RAS mm, from the fixed to the moving scan; float64."""
+        """Map points (N, 3), RAS mm, from the fixed to the moving scan; float64."""
         return self.transform.transform_points_mm(torch.as_tensor(points_mm))
 
-    def save(self, folder: str | Path, *, write: str | None = None) -> None:
+    def warp_scan(
+        self,
+        scan: str | Path | MetaTensor,
+        *,
+        inverse: bool = False,
+        interpolation: Interpolation = "linear",
+        fill: float = AIR_HU,
+    ) -> MetaTensor:
+        """Another image of the moving scan's world on the fixed grid (1, H, W, D), float32; see `bundle.apply`.
+
+        Args:
+            scan: file, or (1, h, w, d) with its affine.
+            inverse: from the fixed scan's world to the moving grid instead.
+            interpolation: "linear", "bspline" or "nearest".
+            fill: value outside the image.
+        """
+        transform, grid = self._itk_transform(inverse=inverse)
+        warped = warp_scan(transform, _volume("scan", scan, None), grid, interpolation, fill)
+        return MetaTensor(warped[None], affine=grid.affine)
+
+    def warp_labels(
+        self, labels: str | Path | MetaTensor, *, inverse: bool = False, one_hot: bool = False
+    ) -> MetaTensor:
+        """A label map of the moving scan on the fixed grid (1, H, W, D); 0 outside. Arguments as in `warp_scan`.
+
+        Args:
+            one_hot: interpolate each label linearly and take the largest, which gives smoother borders.
+        Raises: ValueError if the values are no labels.
+        """
+        transform, grid = self._itk_transform(inverse=inverse)
+        return MetaTensor(
+            warp_labels(transform, _volume("labels", labels, None), grid, one_hot=one_hot)[None], affine=grid.affine
+        )
+
+    def _itk_transform(self, *, inverse: bool) -> tuple[Any, ImageHeader]:
+        """ITK's transform, or its inverse, and the grid of its results."""
+        fixed, moving = (ImageHeader.of(self.pair[key]) for key in ("fixed", "moving"))
+        forward = itk_transform(self.transform, fixed.corners_mm)
+        return (invert_transform(forward), moving) if inverse else (forward, fixed)
+
+    def save(self, folder: str | Path, *, write: Sequence[str] = ()) -> None:
         """Write the files that `scripts.register` writes; see `SaveRegistrationd`."""
-        SaveRegistrationd(weights=self.weights, write=write)({**self.pair, "output_dir": str(folder)})
+        save = SaveRegistrationd(weights=self.weights, recipe=self.recipe, write=write)
+        save({**self.pair, "output_dir": str(folder)})
 
 
 def register_pair(
@@ -88,7 +145,7 @@ def register_pair(
     initial_transform: str | Path | np.ndarray | Tensor | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Registration:
-    """Register `moving` to `fixed` as `configs/inference.json` does.
+    """Register `moving` to `fixed` as `configs/inference.json` does; the network is built once for many pairs.
 
     Args:
         fixed, moving: file (NIfTI, MHA/MHD, NRRD, folder of a DICOM series), `MetaTensor` (H, W, D) or (1, H, W, D) in
@@ -116,23 +173,38 @@ def register_pair(
         pair["initial_affine"] = read_linear_transform(initial_transform)
     elif initial_transform is not None:
         pair["initial_affine"] = torch.as_tensor(initial_transform).double()
-    parser = ConfigParser()
-    parser.read_config(str(BUNDLE_ROOT / "configs" / "inference.json"))
-    unknown = set(options or {}) - set(parser.config)
-    if unknown:
-        raise ValueError(f"options: no such id in configs/inference.json: {', '.join(sorted(unknown))}")
-    parser.update({"bundle_root": str(BUNDLE_ROOT), **(options or {})})
-    before = _without(parser.get_parsed_content("preprocessing"), LoadImaged)
-    after = _without(parser.get_parsed_content("postprocessing"), SaveRegistrationd)
-    parser.update({"dataset": Dataset([pair], before), "postprocessing": after})
+    parser = workflow(options or {})
+    parser.get_parsed_content("dataset").data[:] = [pair]
     evaluator = parser.get_parsed_content("evaluator")
     evaluator.run()
     registered = {**evaluator.state.batch[0], **evaluator.state.output[0]}
-    return Registration(registered, Path(parser.get_parsed_content("weights")))
+    return Registration(registered, Path(parser.get_parsed_content("weights")), parser.get_parsed_content("recipe"))
+
+
+def workflow(options: Mapping[str, Any]) -> ConfigParser:
+    """`configs/inference.json` from memory to memory, the same object for equal options and weights."""
+    weights = Path(options.get("weights", BUNDLE_ROOT / "models" / "model.pt"))
+    time_ns = weights.stat().st_mtime_ns if weights.is_file() else 0
+    return _workflow(json.dumps(options, sort_keys=True, default=str), time_ns)
+
+
+@lru_cache(maxsize=1)
+def _workflow(options: str, _: int) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config(str(CONFIG))
+    given = json.loads(options)
+    unknown = set(given) - set(parser.config)
+    if unknown:
+        raise ValueError(f"options: no such id in configs/inference.json: {', '.join(sorted(unknown))}")
+    parser.update({"bundle_root": str(BUNDLE_ROOT), **given})
+    before = _without(parser.get_parsed_content("preprocessing"), LoadImaged)
+    after = _without(parser.get_parsed_content("postprocessing"), SaveRegistrationd)
+    parser.update({"dataset": Dataset([], before), "postprocessing": after})
+    return parser
 
 
 def _without(steps: TimedCompose, kind: type) -> TimedCompose:
-    return TimedCompose([step for step in steps.transforms if not isinstance(step, kind)])
+    return TimedCompose([step for step in steps.transforms if not isinstance(step, kind)], inferer=steps.inferer)
 
 
 def _name(scan: Scan) -> str:

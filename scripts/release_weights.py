@@ -1,26 +1,30 @@
-"""Store trained weights the way they are released: a plain state dict in half precision."""
+"""Store trained weights as they are released: a plain state dict in half precision, with its recipe."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import fire
-import torch
-
-from bundle.io import atomic_path
+from scripts.cli import run
 
 
-def release_weights(source: str, out: str = "models/model.pt") -> None:
-    """Copy the state dict SOURCE, as training saves it, to OUT with float16 tensors.
+def release_weights(source: str, output: str = "models/model.pt") -> None:
+    """Copy the weights SOURCE, as training saves them, to OUTPUT with float16 tensors, and their recipe beside them.
 
     Args:
-        source: `model.pt` of a training run.
-        out: released file.
+        source: `model.pt` or a checkpoint of a training run, with its recipe beside it.
+        output: released file.
     """
+    import torch
+
+    from bundle.io import atomic_path, check_weights, read_recipe, write_recipe
+
     state = torch.load(source, map_location="cpu", weights_only=True)
-    with atomic_path(Path(out)) as path:
+    state = state.get("network", state)
+    check_weights(source, state)
+    with atomic_path(Path(output)) as path:
         torch.save({name: tensor.half() for name, tensor in state.items()}, path)
+    write_recipe(output, read_recipe(source))  # half precision does not change the hash
 
 
 if __name__ == "__main__":
-    fire.Fire(release_weights)
+    run(release_weights, old_names={"out": "output"})

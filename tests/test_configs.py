@@ -13,6 +13,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 
+import bundle
+from bundle.io import read_recipe
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.json") if path.name != "metadata.json")
 SCHEMA = ROOT.parent / "shared" / "data" / "schema" / "meta_schema_20240725.json"
@@ -24,7 +27,7 @@ USUAL_EXPRESSIONS = {
     "$lambda a, b: a > b",
 }
 OVERLAYS = ("copdgene.json", "lungs.json", "multi_gpu_train.json", "no_cost_volume.json", "voxelmorph.json")
-NETWORKS = ("no_cost_volume.json", "voxelmorph.json")  # overrides of inference.json, too
+NETWORKS = ("no_cost_volume.json", "voxelmorph.json")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def test_every_id_of_a_config_is_used(name: str) -> None:
     text = "".join((ROOT / "configs" / file).read_text() for file in files)
     called = {"_desc_", "imports", "bundle_root", "initialize", "run", "training", "inference", "evaluate"}
     hosts_read = {"dataset_dir", "pre_transforms", "post_transforms"}  # MONAI of every config, MONAI Label
-    for key in config.keys() - called - hosts_read:
+    for key in {key for key in config if not key.startswith("_desc_")} - called - hosts_read:
         assert re.search(rf"@{key}\b|::{key}\b", text), f"{name}: nothing refers to {key!r}"
 
 
@@ -74,7 +77,7 @@ def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> N
     text = (ROOT / "configs" / name).read_text()
     for name_in_overlay, value in overlay.items():
         key = name_in_overlay.removeprefix("+")  # merges
-        if key in ("_desc_", "finalize"):
+        if key in ("_desc_", "finalize") or name_in_overlay.startswith("+"):
             continue
         parent, _, child = key.rpartition("#")
         if key in base:
@@ -84,14 +87,48 @@ def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> N
             assert f"@{key}" in text or child in ("sampler", "shuffle", "schedule"), f"{name}: nothing uses {key}"
 
 
-def test_inference_prepares_scans_and_builds_the_network_as_the_training_of_the_released_weights_did() -> None:
-    train, lungs, inference = load("train.json"), load("lungs.json"), load("inference.json")
-    assert inference["network_def"] == train["network_def"]
-    assert inference["preprocessing_transforms"] == train["preprocessing_transforms"] + train["network_inputs"][:1]
-    for key in ("spatial_size", "alignment"):
-        assert inference[key] == lungs[key]
-    spacing_mm = ConfigParser(inference).get_parsed_content("spacing_mm")
-    assert spacing_mm * inference["network_factor"] == pytest.approx(lungs["spacing_mm"])
+def test_inference_prepares_scans_as_training_does_with_the_settings_of_the_recipe() -> None:
+    train, inference = load("train.json"), load("inference.json")
+    settings = {
+        "@alignment": "$@recipe.alignment",
+        "@spatial_size": "$@recipe.spatial_size",
+        "@network_spacing_mm": "@spacing_mm",  # the grid of the field; the inferer gives the network its own voxels
+        "@margin_mm": "$@recipe.margin_mm",
+        "@window_hu#low": "$@recipe.window_hu['low']",
+        "@window_hu#high": "$@recipe.window_hu['high']",
+    }
+    text = json.dumps(train["preprocessing_transforms"] + train["network_inputs"][:1])
+    for of_training, of_recipe in settings.items():
+        assert json.dumps(of_training) in text
+        text = text.replace(json.dumps(of_training), json.dumps(of_recipe))
+    assert inference["preprocessing_transforms"] == json.loads(text)
+    assert inference["inferer"]["network_spacing_mm"] == "$@recipe.network_spacing_mm"
+
+
+def test_the_recipe_of_the_released_weights_is_that_of_their_config() -> None:
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / name) for name in ("train.json", "lungs.json")])
+    recipe = read_recipe(ROOT / "models" / "model.pt")
+    for name in ("network_spacing_mm", "spatial_size", "margin_mm", "alignment", "window_hu"):
+        assert getattr(recipe, name) == parser[name]
+    network = {key: value for key, value in parser["network_class"].items() if key != "_mode_"}
+    assert recipe.network == network
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_null_is_explained(path: Path) -> None:
+    """By a `_desc_` of its own or of the ids around it."""
+    config = json.loads(path.read_text())
+    above: list[str] = []
+    for key, value in config.items():
+        above = [key] if key.startswith("_desc_") else [*above, key]
+        if value is None:
+            assert above[0].startswith("_desc_") and len(above) <= 8, f"{path}: {key} is null without a _desc_ above it"
+
+
+def test_overlays_name_themselves_in_the_recipe() -> None:
+    for name in OVERLAYS:
+        assert load(name)["+config_files"] == [f"configs/{name}"]
 
 
 def test_the_paper_recipe_is_an_override_of_a_screenful() -> None:
@@ -99,18 +136,17 @@ def test_the_paper_recipe_is_an_override_of_a_screenful() -> None:
     recipe = load("copdgene.json")
     train = load("train.json")
     assert recipe["spatial_size"] == [256, 256, 256]
-    assert recipe["weights_trained_on"] == "transductive"
+    assert recipe["train#dataset#data#pairs#section"] == recipe["validate#dataset#data#pairs#section"] == "test"
     assert train["optimizer"]["lr"] == 1e-4
     assert train["unsupervised_loss"]["weight"] == 0.01
     assert train["train"]["dataloader"]["batch_size"] == 1
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("base", ["train.json", "inference.json"])
-def test_a_network_to_compare_with_takes_and_gives_what_ours_does(base: str, name: str) -> None:
+def test_a_network_to_compare_with_takes_and_gives_what_ours_does(name: str) -> None:
     parser = ConfigParser()
-    parser.read_config([str(ROOT / "configs" / base), str(ROOT / "configs" / name)])
-    assert parser["network_def"] != load(base)["network_def"]
+    parser.read_config([str(ROOT / "configs" / "train.json"), str(ROOT / "configs" / name)])
+    assert parser["network_class"] != load("train.json")["network_class"]
     ddf_vox = parser.get_parsed_content("network_def")(torch.rand(1, 2, 32, 48, 64))
     assert ddf_vox.shape == (1, 3, 32, 48, 64)
 
@@ -118,7 +154,7 @@ def test_a_network_to_compare_with_takes_and_gives_what_ours_does(base: str, nam
 def test_metadata_names_the_version_on_top_of_the_changelog() -> None:
     metadata = load("metadata.json")
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
-    assert metadata["version"] == versions[0]
+    assert metadata["version"] == versions[0] == bundle.__version__
     assert metadata["version"] in metadata["changelog"]
 
 
@@ -199,5 +235,5 @@ def test_the_network_takes_and_gives_what_metadata_says() -> None:
 def test_released_weights_are_a_plain_state_dict_that_fits_and_is_small() -> None:
     path = ROOT / "models" / "model.pt"
     assert path.stat().st_size <= 40e6
-    network = ConfigParser(load("inference.json")).get_parsed_content("network_def")
+    network = read_recipe(path).build_network()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

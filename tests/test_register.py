@@ -13,11 +13,12 @@ from monai.data import MetaTensor
 from bundle import register_pair
 from bundle.geometry import swap_ras_lps
 from bundle.io import read_image
-from bundle.register import Registration
+from bundle.register import Registration, workflow
 from scripts.register import register
 from tests.conftest import SyntheticPair
+from tests.grids import from_sitk
 
-COARSE = {"refine": "none", "spacing_mm": 8.0, "network_factor": 1.0}
+COARSE = {"refine": "none", "spacing_mm": 8.0, "network_spacing_mm": 8.0}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_results_lie_on_the_grids_of_the_scans(from_files: Registration, synthet
 def test_saved_files_hold_the_same_and_simpleitk_moves_points_as_the_object(
     from_files: Registration, synthetic_pair: Callable[..., SyntheticPair], tmp_path: Path
 ) -> None:
-    from_files.save(tmp_path / "result", write="transform")
+    from_files.save(tmp_path / "result", write=["transform"])
     displacement = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "result" / "displacement.nii.gz"))
     ours = swap_ras_lps(from_files.displacement.as_tensor().permute(3, 2, 1, 0)).numpy()
     np.testing.assert_allclose(displacement, ours, atol=1e-3)
@@ -125,3 +126,35 @@ def test_landmarks_that_do_not_match_are_refused(synthetic_pair: Callable[..., S
             fixed_landmarks=pair.fixed_mm,
             moving_landmarks=pair.moving_mm[1:],
         )
+
+
+def test_labels_and_scans_are_warped_as_simpleitk_warps_them(
+    from_files: Registration, synthetic_pair: Callable[..., SyntheticPair], tmp_path: Path
+) -> None:
+    from_files.save(tmp_path, write=["transform"])
+    item = synthetic_pair().item
+    transform = sitk.ReadTransform(tmp_path / "transform.h5")
+    fixed = sitk.ReadImage(item["fixed"])
+    for found, path, interpolator, outside, tolerance in (
+        (from_files.warp_labels(item["moving_mask"]), item["moving_mask"], sitk.sitkNearestNeighbor, 0.0, 1e-3),
+        (from_files.warp_scan(item["moving"]), item["moving"], sitk.sitkLinear, -1000.0, 0.5),
+    ):
+        expected = from_sitk(
+            sitk.Resample(sitk.ReadImage(path), fixed, transform, interpolator, outside, sitk.sitkFloat64)
+        )
+        assert found.shape == (1, *expected.shape)
+        torch.testing.assert_close(found.affine, from_files.warped.affine)
+        assert (found[0].as_tensor().double() - expected).abs().mean() < tolerance
+    back = from_files.warp_labels(from_files.warp_labels(item["moving_mask"]), inverse=True)
+    moving_mask = from_sitk(sitk.ReadImage(item["moving_mask"])) > 0
+    overlap = ((back[0].as_tensor() > 0) & moving_mask).double().sum() / moving_mask.double().sum()
+    assert overlap > 0.95
+
+
+def test_many_pairs_share_one_network(synthetic_pair: Callable[..., SyntheticPair]) -> None:
+    item = synthetic_pair().item
+    networks = []
+    for _ in range(2):
+        register_pair(item["fixed"], item["moving"], initial_transform=item["initial_transform"], options=COARSE)
+        networks.append(workflow(COARSE).get_parsed_content("network"))
+    assert networks[0] is networks[1]

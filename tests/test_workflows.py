@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_a_pairs_file_is_registered_into_one_folder_a_pair_and_goes_on_where_it_
     weights = trained[0] / "model.pt"
     command = (
         "monai.bundle", "run", "inference", "--config_file", "configs/inference.json",
-        "--pairs_file", small_phantoms / "pairs.json", "--output_dir", tmp_path, "--weights", weights, *SMALL[:2],
+        "--pairs_file", small_phantoms / "pairs.json", "--output_dir", tmp_path, "--weights", weights,
     )  # fmt: skip
     run(*command)
     names = {f"{section}_{number:02d}" for section in ("training", "validation", "test") for number in (0, 1)}
@@ -140,7 +141,6 @@ def test_a_dirlab_case_is_prepared_and_evaluated_beside_the_published_rows(
     run(
         "monai.bundle", "run", "evaluate", "--config_file", "configs/evaluate.json",
         "--dataset_dir", tmp_path / "data", "--output_dir", tmp_path / "out", "--weights", trained[0] / "model.pt",
-        *SMALL[:2],
     )  # fmt: skip
     table = (tmp_path / "out" / "tre.md").read_text()
     for word in ("copd4", "held out", "observer", "pTVreg", "Snapped", "Continuous"):
@@ -148,6 +148,41 @@ def test_a_dirlab_case_is_prepared_and_evaluated_beside_the_published_rows(
     (row,) = csv.DictReader((tmp_path / "out" / "tre.csv").open())
     assert row["name"] == "copd4"
     assert row["landmarks"] == "300"
+
+
+def test_weights_of_a_training_are_evaluated_with_no_other_option_as_the_training_did(
+    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
+) -> None:
+    """The table that ends the training comes again, since the recipe holds network, grid and alignment."""
+    out, _ = trained
+    assert "held out" in (out / "tre.md").read_text()
+    run(
+        "monai.bundle", "run", "evaluate", "--config_file", "configs/evaluate.json", "--dataset_dir", small_phantoms,
+        "--output_dir", tmp_path, "--weights", out / "model.pt", "--refine", "none", "--mirror", "false",
+    )  # fmt: skip
+    expected, found = (json.loads((folder / "tre.json").read_text()) for folder in (out, tmp_path))
+    assert found["weights"] == "held out"
+    for case_found, case in zip(found["cases"], expected["cases"], strict=True):
+        for key in ("name", "tre_aligned_mm", "tre_mm", "snapped_tre_mm"):
+            assert case_found[key] == case[key]
+    default = tmp_path / "default"
+    run(
+        "monai.bundle", "run", "evaluate", "--config_file", "configs/evaluate.json", "--dataset_dir", small_phantoms,
+        "--output_dir", default, "--weights", out / "checkpoints" / "checkpoint_epoch=4.pt",
+    )  # fmt: skip
+    assert json.loads((default / "tre.json").read_text())["mean"]["tre_mm"] < found["mean"]["tre_mm"]
+
+
+def test_weights_without_a_recipe_are_refused_at_once(
+    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
+) -> None:
+    shutil.copy(trained[0] / "model.pt", tmp_path / "bare.pt")
+    printed = run(
+        "monai.bundle", "run", "evaluate", "--config_file", "configs/evaluate.json", "--dataset_dir", small_phantoms,
+        "--output_dir", tmp_path / "out", "--weights", tmp_path / "bare.pt", check=False,
+    )  # fmt: skip
+    assert f"{tmp_path / 'bare.pt'}: no recipe bare.json beside these weights" in printed
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_dataset_says_how_to_get_one(tmp_path: Path) -> None:
@@ -165,7 +200,7 @@ def test_a_side_too_small_for_four_levels_is_named(small_phantoms: Path, tmp_pat
     printed = run(
         "monai.bundle", "run", "inference", "--config_file", "configs/inference.json",
         "--fixed", case / "fixed.nii.gz", "--moving", case / "moving.nii.gz",
-        "--output_dir", tmp_path / "out", "--spatial_size", "[32,32,24]", "--network_factor", "1", check=False,
+        "--output_dir", tmp_path / "out", "--spatial_size", "[32,32,24]", check=False,
     )  # fmt: skip
     assert "multiples of 16" in printed
     assert "24" in printed

@@ -1,9 +1,9 @@
-"""Pairs of scans, as a JSON file in MONAI's datalist style or as two paths.
+"""Pairs of scans from a JSON file in MONAI's datalist style.
 
     {"training": [{"name": "copd1", "fixed": "copd1/inhale.nii.gz", "moving": "copd1/exhale.nii.gz", ...}],
      "validation": [...], "test": [...]}
 
-Paths are relative to the file. Keys: see `REQUIRED_KEYS` and `OPTIONAL_KEYS`.
+Paths are relative to the file. Keys: `name` and those of `PairFiles`; `fixed` and `moving` are required.
 """
 
 from __future__ import annotations
@@ -14,19 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bundle.data.pair import FILE_KEYS, PairFiles
 from bundle.io import check_header, check_landmark_pair, check_mask, read_landmarks_mm
 
 PAIRS_FILE = "pairs.json"
 REQUIRED_KEYS = ("name", "fixed", "moving")
-OPTIONAL_KEYS = (
-    "fixed_mask",
-    "moving_mask",
-    "fixed_landmarks",
-    "moving_landmarks",
-    "initial_transform",
-    "displacement",
-)
-KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
+KEYS = ("name", *FILE_KEYS)
 HELP = (
     "DIR-Lab is free after registration at https://www.dir-lab.com (today: https://med.emory.edu/departments/"
     "radiation-oncology/research-laboratories/deformable-image-registration/); then run: "
@@ -36,15 +29,15 @@ HELP = (
 
 
 def read_pairs(path: str | Path | Sequence[str | Path], *, section: str | Sequence[str]) -> list[dict[str, str]]:
-    """Read the pairs of one or more sections, with absolute paths that exist.
+    """Read the pairs of one or more sections, with absolute paths.
 
     Args:
-        path: a folder with a pairs.json, or a JSON file; or several of them, whose names then say the folder too.
+        path: folder with a pairs.json, or a JSON file; of several, the folder's name precedes the names of its pairs.
         section: `training`, `validation`, `test`, or several of them.
     Raises:
-        FileNotFoundError: no such folder or file (says how to get data), or a path in an item that does not exist.
-        ValueError: malformed JSON (with its line); no pair in these sections; in an item (named): an unknown, missing
-            or empty key, or a name used twice.
+        FileNotFoundError: no such folder or file (with how to get data), or an item names a missing file.
+        ValueError: malformed JSON (with its line); no pair in these sections; an item (named) with an unknown, missing
+            or empty key; a name used twice.
     """
     if not isinstance(path, (str, Path)):
         parts = [(_find(Path(part)), read_pairs(part, section=section)) for part in path]
@@ -70,36 +63,18 @@ def read_pairs(path: str | Path | Sequence[str | Path], *, section: str | Sequen
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
         raise ValueError(
-            f"{file}: every pair needs a name of its own, used more than once: {', '.join(sorted(doubled))}"
+            f"{file}: expected a different name for every pair, used more than once: {', '.join(sorted(doubled))}"
         )
     return pairs
 
 
-def make_pair(
-    *,
-    fixed: str | Path,
-    moving: str | Path,
-    fixed_mask: str | Path | None = None,
-    moving_mask: str | Path | None = None,
-    fixed_landmarks: str | Path | None = None,
-    moving_landmarks: str | Path | None = None,
-    initial_transform: str | Path | None = None,
-) -> list[dict[str, str]]:
-    """One pair from paths relative to the working folder, named after the fixed scan, as a list of one.
+def make_pair(files: PairFiles) -> dict[str, str]:
+    """A pair from paths relative to the working folder, named after the fixed scan.
 
-    Raises: FileNotFoundError naming the argument and the path.
+    Raises: ValueError if a scan is missing; FileNotFoundError naming the argument and the path.
     """
-    given = {
-        "fixed": fixed,
-        "moving": moving,
-        "fixed_mask": fixed_mask,
-        "moving_mask": moving_mask,
-        "fixed_landmarks": fixed_landmarks,
-        "moving_landmarks": moving_landmarks,
-        "initial_transform": initial_transform,
-    }
-    item = {key: str(path) for key, path in given.items() if path is not None}
-    return [_resolve("pair", {"name": Path(fixed).resolve().name.split(".")[0], **item}, Path.cwd())]
+    given = files.given()
+    return _resolve("pair", {"name": Path(given.get("fixed", "")).resolve().name.split(".")[0], **given}, Path.cwd())
 
 
 def check_pairs(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -153,7 +128,7 @@ def _resolve(where: str, item: Any, folder: Path) -> dict[str, str]:
         if key not in KEYS:
             raise ValueError(f"{where}: unknown key {key!r}, expected one of {', '.join(KEYS)}")
         if not isinstance(value, str) or not value:
-            raise ValueError(f"{where}: {key!r} must be a text that is not empty, got {value!r}")
+            raise ValueError(f"{where}: {key!r} must be a non-empty text, got {value!r}")
     if os.sep in item["name"] or item["name"] in (".", ".."):
         raise ValueError(f"{where}: the name becomes a folder and cannot hold {os.sep!r}")
     pair = {"name": item["name"]} | {key: str((folder / item[key]).resolve()) for key in KEYS[1:] if key in item}

@@ -4,6 +4,7 @@ from bundle.handlers.epoch_progress import EpochProgress
 from bundle.handlers.epoch_seed import EpochSeed
 from bundle.handlers.jacobian import JacobianStatistic
 from bundle.handlers.lncc import LNCC
+from bundle.handlers.recipe_saver import RecipeSaver
 from bundle.handlers.training_checkpoint import TrainingCheckpoint, ValidationState
 from bundle.handlers.tre import TargetRegistrationError
 from bundle.handlers.tre_table import TRETableHandler
@@ -14,6 +15,7 @@ __all__ = [
     "EpochProgress",
     "EpochSeed",
     "JacobianStatistic",
+    "RecipeSaver",
     "TRETableHandler",
     "TargetRegistrationError",
     "TrainingCheckpoint",

@@ -1,4 +1,4 @@
-"""What our Ignite metric handlers share: cases as dictionaries."""
+"""Base of our Ignite metric handlers: cases as dictionaries."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Case = dict[str, Any]
 
 
 def engine_cases(engine: Engine) -> list[Case]:
-    """The decollated cases of this iteration, inputs and results together.
+    """The decollated cases of this iteration, with inputs and results.
 
-    MONAI's engines keep what the data set loaded in `state.batch` and what the network and the postprocessing add in
-    `state.output`; a metric needs both (landmarks are loaded, mapped landmarks computed).
+    MONAI's engines store the loaded data in `state.batch` and the results of network and postprocessing in
+    `state.output`; a metric needs both (landmarks and mapped landmarks).
     """
     return [{**batch, **output} for batch, output in zip(engine.state.batch, engine.state.output, strict=True)]
 
 
 class CaseMetricHandler(IgniteMetricHandler):
-    """Feeds its metric case by case; ignite's own way passes pairs of tensors from the output only."""
+    """Updates its metric case by case; Ignite's default passes pairs of output tensors only."""
 
     @abstractmethod
     def arguments(self, case: Case) -> dict[str, Any]:
-        """What the metric is called with for one case: `y_pred`, `y` and further keywords, lists of one tensor each."""
+        """Arguments of the metric for one case: `y_pred`, `y` and other keywords, each a list of one tensor."""
 
     def iteration_completed(self, engine: Engine) -> None:
         """Score the cases of this iteration."""

@@ -1,4 +1,4 @@
-"""One progress bar for a whole training run."""
+"""Progress bar of a training run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from ignite.handlers import ProgressBar
 
 
 class EpochProgress(ProgressBar):
-    """Ignite's progress bar counted in epochs, with the latest loss; a bar for each short epoch would scroll away."""
+    """Ignite's progress bar over epochs, with the latest loss: one bar per run, not per epoch."""
 
     def __init__(self) -> None:
         super().__init__(desc="training", persist=True)
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach to a trainer."""
         super().attach(
             engine,
             output_transform=lambda output: {"loss": output[0]["loss"]},

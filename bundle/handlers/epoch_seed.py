@@ -1,4 +1,4 @@
-"""Make every epoch repeatable, whatever ran before it."""
+"""Make every epoch reproducible, independent of earlier epochs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from monai.transforms import Compose
 
 
 class EpochSeed:
-    """Seed torch and the random transforms of the training set with seed + epoch when an epoch starts.
+    """Seed torch and the random transforms of the training set with seed + epoch at the start of each epoch.
 
-    The order of the pairs and their augmentation then depend on the epoch's number only, so a run that was killed and
-    resumed goes through the same batches as one that was not.
+    Pair order and augmentation then depend only on the epoch, so resumed runs use the same batches as uninterrupted
+    ones.
 
     Args:
-        seed: the run's seed.
-        transform: the training set's transforms.
+        seed: seed of the run.
+        transform: transforms of the training set.
     """
 
     def __init__(self, *, seed: int, transform: Compose) -> None:
@@ -23,11 +23,11 @@ class EpochSeed:
         self.transform = transform
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Seed for the epoch that starts."""
+        """Seed the starting epoch."""
         epoch_seed = self.seed + engine.state.epoch
         torch.manual_seed(epoch_seed)
         self.transform.set_random_state(seed=epoch_seed)

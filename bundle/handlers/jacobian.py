@@ -1,4 +1,4 @@
-"""Ignite handler of the Jacobian statistics."""
+"""Ignite handler of Jacobian statistics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bundle.metrics import JacobianMetric
 
 
 class JacobianStatistic(CaseMetricHandler):
-    """Mean over cases of the folding share (%) or of SDlogJ.
+    """Mean over cases of the folding percentage or SDlogJ.
 
     Args:
-        statistic: which of the two.
+        statistic: the statistic to compute.
         jacobian, mask: keys of the determinant (1, H, W, D) and of the mask on its grid.
     """
 
@@ -28,5 +28,5 @@ class JacobianStatistic(CaseMetricHandler):
         self.mask = mask
 
     def arguments(self, case: Case) -> dict[str, Any]:
-        """Determinant and mask of a case."""
+        """Jacobian determinant and mask of a case."""
         return {"y_pred": [case[self.jacobian]], "y": [case[self.mask]]}

@@ -1,4 +1,4 @@
-"""Ignite handler of the local correlation."""
+"""Ignite handler of the LNCC."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from bundle.metrics import LNCCMetric
 
 
 class LNCC(CaseMetricHandler):
-    """Mean over cases of the mean squared local correlation; needs no landmarks.
+    """Mean over cases of the mean squared LNCC; needs no landmarks.
 
     Args:
-        warped, fixed: keys of the two scans (1, H, W, D) on one grid. The moving scan in place of the warped one gives
+        warped, fixed: keys of the scans (1, H, W, D) on one grid. The key of the moving scan instead of `warped` gives
             the value before registration.
-        mask: key of the mask on the same grid; the whole image counts if None.
+        mask: key of the mask on the same grid; the whole image if None.
         window_vox: side of the cubic window.
     """
 

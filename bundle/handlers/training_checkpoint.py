@@ -1,4 +1,4 @@
-"""Save a training run as it goes, and go on with one that was interrupted."""
+"""Save a training run, and resume an interrupted one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ import torch
 from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader, CheckpointSaver, EarlyStopHandler
 
+from bundle.handlers.recipe_saver import RecipeSaver
+from bundle.io import recipe_path
+
 log = logging.getLogger(__name__)
 
-PATTERN = "checkpoint_epoch=*.pt"  # the names MONAI's CheckpointSaver gives
-NUM_KEPT = 2  # a checkpoint cut off while it was written leaves the one before it
+PATTERN = "checkpoint_epoch=*.pt"  # as MONAI's CheckpointSaver names them
+RECIPES = "checkpoint_epoch=*.json"
+NUM_KEPT = 2  # if the latest was cut off while it was written, the previous one remains
 
 
 class ValidationState:
-    """What validation remembers between epochs, in a form a checkpoint can hold: the best score and the patience left.
+    """State of the validation that a checkpoint must hold: the best score and the remaining patience.
 
-    Without it a resumed run would take its first validation for the best one and wait too long before it stops.
+    Without it, a resumed run would count its first validation as the best one and stop too late.
     """
 
     def __init__(self, *, evaluator: Engine, best_saver: CheckpointSaver, early_stop: EarlyStopHandler) -> None:
@@ -31,7 +35,7 @@ class ValidationState:
         self.early_stop = early_stop
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything as plain values. MONAI's handlers hold ignite's, which know their state, in private attributes."""
+        """Plain values. MONAI's handlers keep ignite's, which know their state, in private attributes."""
         return {
             "best_metric": float(self.evaluator.state.best_metric),
             "best_metric_epoch": self.evaluator.state.best_metric_epoch,
@@ -40,7 +44,7 @@ class ValidationState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up the state of an earlier run."""
+        """Restore the state of an earlier run."""
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         self.best_saver.load_state_dict(state["best_saver"])
@@ -48,7 +52,7 @@ class ValidationState:
 
 
 class _GradScalerState:
-    """The loss scale of mixed precision. MONAI's trainer makes its scaler anew when it runs; without AMP it is None."""
+    """The loss scale of mixed precision. MONAI's trainer creates a new scaler for each run; None without AMP."""
 
     def __init__(self, trainer: Engine) -> None:
         self.trainer = trainer
@@ -59,22 +63,23 @@ class _GradScalerState:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         scaler = getattr(self.trainer, "scaler", None)
-        if scaler is not None and state:  # a run may go on with another precision
+        if scaler is not None and state:  # the precision may have changed
             scaler.load_state_dict(dict(state))
 
 
 class TrainingCheckpoint:
-    """MONAI's CheckpointSaver and CheckpointLoader for everything a run needs to go on.
+    """MONAI's CheckpointSaver and CheckpointLoader for the complete state of a run.
 
-    The trainer's epoch and its loss scale (mixed precision) are saved with the rest. To resume, the newest readable
-    checkpoint is loaded before training starts; a folder without any starts from the beginning, so one command serves a
-    job that may be killed at any time. Place it after the ValidationHandler, whose results belong to the epoch saved.
+    The trainer's epoch and its loss scale (mixed precision) are part of it. Resuming loads the newest readable
+    checkpoint before training starts; without one, training starts from the beginning, so the same command serves jobs
+    that may be killed at any time. Place it after the ValidationHandler, whose results belong to the saved epoch.
 
     Args:
         directory: where checkpoints go; the latest two are kept.
         state: what to save besides the trainer, by name: network, optimizer, ...
+        recipe_saver: writes the recipes of the files saved; part of the state.
         interval: epochs between checkpoints.
-        resume: False starts anew; checkpoints of an earlier run would be mistaken for this one's and are removed.
+        resume: False starts a new run and removes the checkpoints of an earlier one.
         map_location: device to load to.
     """
 
@@ -83,12 +88,14 @@ class TrainingCheckpoint:
         *,
         directory: str | Path,
         state: Mapping[str, Any],
+        recipe_saver: RecipeSaver,
         interval: int,
         resume: bool,
         map_location: str | torch.device,
     ) -> None:
         self.directory = Path(directory)
-        self.state = dict(state)
+        self.state = {**state, "recipe": recipe_saver}
+        self.recipe_saver = recipe_saver
         self.interval = interval
         self.resume = resume
         self.map_location = map_location
@@ -100,6 +107,7 @@ class TrainingCheckpoint:
         CheckpointSaver(
             str(self.directory), self.state, save_interval=self.interval, n_saved=NUM_KEPT, epoch_level=True
         ).attach(engine)
+        self.recipe_saver.attach(engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.prune)
 
     def start(self, engine: Engine) -> None:
@@ -107,7 +115,8 @@ class TrainingCheckpoint:
         paths = sorted(self.directory.glob(PATTERN), key=_epoch, reverse=True)
         if not self.resume:
             for path in paths:
-                path.unlink(missing_ok=True)  # in distributed runs every rank passes here
+                path.unlink(missing_ok=True)  # in distributed runs every rank does this
+                recipe_path(path).unlink(missing_ok=True)
             return
         for path in paths:
             try:
@@ -116,7 +125,7 @@ class TrainingCheckpoint:
                 log.warning("%s: unreadable, trying an earlier checkpoint (%s)", path, error)
                 continue
             CheckpointLoader(str(path), self.state, map_location=self.map_location)(engine)
-            log.info("%s: going on after epoch %d", path, engine.state.epoch)
+            log.info("%s: resuming after epoch %d", path, engine.state.epoch)
             return
         log.warning("%s: no checkpoint to resume from, training starts from the beginning", self.directory)
 
@@ -126,6 +135,8 @@ class TrainingCheckpoint:
             by_age = sorted(self.directory.glob(PATTERN), key=lambda path: path.stat().st_mtime_ns)
             for path in by_age[:-NUM_KEPT]:
                 path.unlink()
+            for path in set(self.directory.glob(RECIPES)) - {recipe_path(path) for path in by_age[-NUM_KEPT:]}:
+                path.unlink()  # of checkpoints that the saver has removed
 
 
 def _epoch(path: Path) -> int:

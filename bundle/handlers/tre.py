@@ -14,7 +14,7 @@ class TargetRegistrationError(CaseMetricHandler):
     """Mean over cases of each case's mean TRE, mm; `state.metric_details` holds the per-case table (cases, 6).
 
     Args:
-        points: key of the points (N, 3), RAS mm, to compare with `moving_landmarks`: `mapped_landmarks`, or for the
+        points: key of the points (N, 3), RAS mm, to compare with `moving_landmarks`: `mapped_landmarks`, or the
             baselines `aligned_landmarks` and `fixed_landmarks`. Cases without landmarks give a row of NaN.
         snapped: whether to round the points to voxels of `moving_affine` (4, 4) first, as DIR-Lab does.
     """

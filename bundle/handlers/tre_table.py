@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bundle.handlers.case_metric import engine_cases
+from bundle.io import Recipe, read_recipe
 from bundle.reports.case_score import CaseScore, score_pair
-from bundle.reports.tre_table import Weights, format_number, summarize_cases, write_tre_report
+from bundle.reports.tre_table import format_number, summarize_cases, write_tre_report
 
 
 class TRETableHandler:
@@ -21,12 +22,13 @@ class TRETableHandler:
     Cases hold what `score_pair` reads. All ranks are gathered; a pair that a sampler gave to two of them counts once.
 
     Args:
-        weights: whether the network was trained on these pairs.
+        weights: file of the network's weights, whose recipe says which pairs it was trained on; unknown if None.
         output_dir: existing or new folder for `tre.csv`, `tre.json` and `tre.md`; none are written if None.
     """
 
-    def __init__(self, *, weights: Weights = "held out", output_dir: str | Path | None = None) -> None:
+    def __init__(self, *, weights: str | Path | None = None, output_dir: str | Path | None = None) -> None:
         self.weights = weights
+        self.recipe: Recipe | None = None
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.scores: list[CaseScore] = []
 
@@ -38,9 +40,10 @@ class TRETableHandler:
 
     def _started(self, engine: Engine) -> None:
         self.scores = []
+        self.recipe = None if self.weights is None else read_recipe(self.weights)
 
     def _collect(self, engine: Engine) -> None:
-        self.scores += [score_pair(case) for case in engine_cases(engine)]
+        self.scores += [score_pair(case, self.recipe) for case in engine_cases(engine)]
 
     def _report(self, engine: Engine) -> None:
         gathered: Any = idist.all_gather(self.scores) if idist.get_world_size() > 1 else [self.scores]
@@ -50,7 +53,7 @@ class TRETableHandler:
         Console().print(tre_console_table(scores))
         if self.output_dir is not None:
             self.output_dir.mkdir(parents=True, exist_ok=True)
-            write_tre_report(self.output_dir, scores, weights=self.weights)
+            write_tre_report(self.output_dir, scores)
 
 
 def tre_console_table(scores: list[CaseScore]) -> Table:

@@ -11,31 +11,40 @@ from ignite.engine import Engine
 from monai.handlers import CheckpointLoader
 from torch import nn
 
+from bundle.io import check_weights
+
 
 class WeightsLoader(CheckpointLoader):
-    """MONAI's CheckpointLoader for one network, with errors that name the file; runs before the first scan is read.
+    """MONAI's CheckpointLoader for one network, which checks the file and its recipe before the first scan is read.
+
+    Weights are loaded once; later runs of the evaluator keep them.
 
     Args:
-        path: state dict, float32 or float16, or a checkpoint of a training run that holds one as `network`.
+        path: state dict, float32 or float16, or a checkpoint of a training run that holds one as `network`; its recipe
+            lies beside it.
         network: to load into; every tensor must fit.
         map_location: device to load to.
-    Raises: when the evaluation starts, FileNotFoundError, or ValueError for a file that is no state dict or belongs to
-        another network.
+    Raises: when the evaluation starts, FileNotFoundError; ValueError for a file that is no state dict, belongs to
+        another network, or has no recipe of its own.
     """
 
     def __init__(self, *, path: str | Path, network: nn.Module, map_location: str | torch.device) -> None:
         super().__init__(str(path), {"network": network}, map_location=map_location)
+        self.is_loaded = False
 
     def __call__(self, engine: Engine) -> None:
         """Load."""
+        if self.is_loaded:
+            return
         if not Path(self.load_path).is_file():
             raise FileNotFoundError(f"{self.load_path}: no such weights file; train first, or pass --weights FILE")
         try:
             weights = torch.load(self.load_path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
-            raise ValueError(f"{self.load_path}: not a file of weights, or a damaged one: {error}") from error
+            raise ValueError(f"{self.load_path}: not a weights file, or a damaged one: {error}") from error
         if not isinstance(weights, Mapping):
             raise ValueError(f"{self.load_path}: expected a state dict of weights, got a {type(weights).__name__}")
+        check_weights(self.load_path, weights.get("network", weights))
         network = self.load_dict["network"]
         try:
             super().__call__(engine)
@@ -44,3 +53,4 @@ class WeightsLoader(CheckpointLoader):
                 f"{self.load_path}: the weights do not fit {type(network).__name__}, which expects "
                 f"{len(network.state_dict())} tensors of its own names and shapes: {error}"
             ) from error
+        self.is_loaded = True

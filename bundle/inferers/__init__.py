@@ -1,4 +1,4 @@
-"""How a network is applied to a pair, and its answer refined."""
+"""Network inference and instance optimisation."""
 
 from bundle.inferers.instance_optimization import InstanceOptimization
 from bundle.inferers.network_fine_tuning import NetworkFineTuning

@@ -1,10 +1,10 @@
-"""Refine a displacement field on the pair at hand."""
+"""Instance optimisation: improve a displacement field on its own pair of scans."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,20 +16,21 @@ from bundle.inferers.spline_field import SplineField, mean_of_neighbours
 from bundle.losses import RegistrationLoss
 
 MAX_FOLDING = 1e-3  # share of the region's voxels whose Jacobian may be 0 or less
-STABLE_STEPS = 10  # a level ends once so many steps together
-STABLE_GAIN = 5e-4  # lower the loss by less
+STABLE_STEPS = 10  # a level ends when this many steps together
+STABLE_GAIN = 5e-4  # lower the loss by less than this
 LEAST_SIDE_VOX = 16  # of a level's grid
-SLOPE_STEP = 2  # voxels over which the regularisation takes differences: splines are that smooth
+SLOPE_STEP_VOX = 2  # the regularisation takes differences over 2 voxels: the splines are that smooth
 
 
 class _Level(NamedTuple):
-    """A pair around its region, on a grid of its own.
+    """A pair on the grid of one level, cropped to a box around its region.
 
-    fixed, weights: (1, 1, h, w, d), the box around the region; the mask in which similarity counts.
+    fixed, weights: (1, 1, h, w, d), the fixed scan and the region in the box.
     moving: (1, 1, H, W, D), the whole grid.
-    box: of the whole grid, for any (B, C, H, W, D).
-    inside: (N,) flat indices into the box, where the warped scan is needed.
-    points_vox: (3, N) their places in the whole grid.
+    box: slices of the whole grid, for any (B, C, H, W, D).
+    inside: (N,) flat indices into the box of the voxels that the similarity needs.
+    points_vox: (3, N), their coordinates in the whole grid.
+    control_vox: spacing (3,) of the control points.
     """
 
     fixed: Tensor
@@ -38,65 +39,91 @@ class _Level(NamedTuple):
     box: tuple[slice, ...]
     inside: Tensor
     points_vox: Tensor
+    control_vox: list[int]
 
 
 class InstanceOptimization:
-    """Lower the loss of a ddf on its own pair, coarse to fine, by Adam on cubic B-splines that are added to it.
+    """Minimise the loss of a ddf on its own pair, coarse to fine: Adam on cubic B-splines that are added to the ddf.
 
-    Only the region around the mask is warped and compared. Deterministic on a CPU; float32 throughout. The given ddf
-    and no motion at all compete for the start, so that a network that fails costs nothing but time.
+    Only the region around the mask is warped and compared. Deterministic on a CPU; float32 throughout. The first level
+    starts from the given ddf or from zero, whichever has the lower loss.
 
     Args:
-        loss: its parts are used: similarity inside the region, whose `window_vox` says how far it looks (one voxel
-            where it has none), regularisation around the region, weight.
-        factors: voxel size of each level relative to the grid's, coarse to fine.
-        max_steps: on each level; fewer where the loss is stable.
+        loss: its similarity inside the region, regularisation and weight are used separately. The similarity must state
+            the side of its window as `window_vox`; voxels outside the reach of the window are not warped.
+        levels_mm: voxel size of each level, coarse to fine; levels finer than the grid use the grid's own voxels.
+        control_mm: distance between the control points of each level.
+        rim_mm: width of the tissue around the mask that is part of the region, so that the lung surface is matched.
+        max_steps: of each level; a level ends earlier once the loss is stable.
         learning_rate_vox: Adam's, in voxels of the level.
-        control_vox: between the controls of the splines, in voxels of the level.
-        rim_vox: tissue around the mask that counts, in voxels of the grid: the surface of the lungs is worth matching.
-        time_budget_s: no step begins later than this; None for no limit.
+        time_budget_s: no step starts later than this; None for no limit.
+    Raises: ValueError if `levels_mm` and `control_mm` differ in length, or the similarity has no `window_vox`.
     """
 
     def __init__(
         self,
         *,
         loss: RegistrationLoss,
-        factors: Sequence[float] = (4.0, 2.7, 1.6, 1.0),
+        levels_mm: Sequence[float],
+        control_mm: Sequence[float],
+        rim_mm: float,
         max_steps: int = 30,
         learning_rate_vox: float = 0.2,
-        control_vox: int = 3,
-        rim_vox: int = 3,
         time_budget_s: float | None = None,
     ) -> None:
+        if len(levels_mm) != len(control_mm):
+            raise ValueError(f"control_mm: expected one value for each of levels_mm {levels_mm}, got {control_mm}")
+        if not hasattr(loss.similarity, "window_vox"):
+            raise ValueError(f"loss: expected a similarity with window_vox, got {type(loss.similarity).__name__}")
         self.loss = loss
-        self.factors = factors
+        self.levels_mm = levels_mm
+        self.control_mm = control_mm
+        self.rim_mm = rim_mm
         self.max_steps = max_steps
         self.learning_rate_vox = learning_rate_vox
-        self.control_vox = control_vox
-        self.rim_vox = rim_vox
         self.time_budget_s = time_budget_s
 
-    def __call__(self, ddf_vox: Tensor, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Refine the ddf (B, 3, H, W, D) of `image` (B, 2, H, W, D); mask (B, 1, H, W, D), None for the whole image."""
+    def __call__(
+        self, ddf_vox: Tensor, image: Tensor, spacing_mm: Sequence[float], mask: Tensor | None = None
+    ) -> Tensor:
+        """The optimised ddf (B, 3, H, W, D).
+
+        Args:
+            ddf_vox: (B, 3, H, W, D), where to start.
+            image: (B, 2, H, W, D), fixed and moving.
+            spacing_mm: voxel size (3) of their grid.
+            mask: (B, 1, H, W, D), where the scans are compared; the whole image if None.
+        """
         deadline = time.monotonic() + (float("inf") if self.time_budget_s is None else self.time_budget_s)
-        region = torch.ones_like(image[:, :1]) if mask is None else _dilate(mask > 0.5, 2 * self.rim_vox + 1)
-        with torch.inference_mode(False), torch.enable_grad():  # hosts may run in inference mode, which clones leave
+        sides = [2 * round(self.rim_mm / size) + 1 for size in spacing_mm]
+        region = torch.ones_like(image[:, :1]) if mask is None else _dilate(mask > 0.5, sides)
+        with torch.inference_mode(False), torch.enable_grad():  # inputs of hosts in inference mode must be cloned
             fields, images, regions = (volume.float().clone().split(1) for volume in (ddf_vox, image, region))
             pairs = zip(fields, images, regions, strict=True)
-            return torch.cat([self._refine_pair(field, pair, part, deadline) for field, pair, part in pairs])
+            return torch.cat([self._optimize(*pair, list(spacing_mm), deadline) for pair in pairs])
 
-    def _refine_pair(self, ddf_vox: Tensor, image: Tensor, region: Tensor, deadline: float) -> Tensor:
+    def _optimize(
+        self, ddf_vox: Tensor, image: Tensor, region: Tensor, spacing_mm: list[float], deadline: float
+    ) -> Tensor:
         sides = list(ddf_vox.shape[2:])
         if not region.any():
             return ddf_vox
         given, correction = ddf_vox, torch.zeros_like(ddf_vox)
-        with tqdm(desc="refinement", total=len(self.factors) * self.max_steps, unit="step") as progress:
-            for number, factor in enumerate(self.factors):
+        with tqdm(desc="instance optimisation", total=len(self.levels_mm) * self.max_steps, unit="step") as progress:
+            for number, (level_mm, control_mm) in enumerate(zip(self.levels_mm, self.control_mm, strict=True)):
                 progress.update(number * self.max_steps - progress.n)
-                shape = [max(round(side / factor), LEAST_SIDE_VOX) for side in sides]
-                level = self._level(*(F.interpolate(part, size=shape, mode="area") for part in (image, region)))
+                extents_mm = [side * size for side, size in zip(sides, spacing_mm, strict=True)]
+                shape = [
+                    max(round(extent / max(level_mm, size)), LEAST_SIDE_VOX)
+                    for extent, size in zip(extents_mm, spacing_mm, strict=True)
+                ]
+                control_vox = [
+                    max(round(control_mm * side / extent), 1) for side, extent in zip(shape, extents_mm, strict=True)
+                ]
+                coarse = [F.interpolate(part, size=shape, mode="area") for part in (image, region)]
+                level = self._level(coarse[0], coarse[1], control_vox)
                 start = resize_ddf(given, shape)
-                if number == 0 and self._is_worse_than_none(start[level.box], level):
+                if number == 0 and self._is_worse_than_zero(start[level.box], level):
                     given, start = torch.zeros_like(given), torch.zeros_like(start)
                 field = start + resize_ddf(correction, shape)
                 boxed = field[level.box]
@@ -104,12 +131,12 @@ class InstanceOptimization:
                 correction = _fill(boxed - field[level.box], level.box, shape) + field - start
         return given + resize_ddf(correction, sides)
 
-    def _level(self, image: Tensor, region: Tensor) -> _Level:
-        window = getattr(self.loss.similarity, "window_vox", 1)
-        needed = _dilate(region > 0, window)[0, 0] > 0
-        places = needed.nonzero()
-        low = (places.amin(dim=0) - 1).clamp_min(0)  # room for differences beside a region one voxel thick
-        high = torch.minimum(places.amax(dim=0) + 2, places.new_tensor(needed.shape))
+    def _level(self, image: Tensor, region: Tensor, control_vox: list[int]) -> _Level:
+        window_vox: Any = self.loss.similarity.window_vox
+        needed = _dilate(region > 0, [window_vox] * 3)[0, 0] > 0
+        indices = needed.nonzero()
+        low = (indices.amin(dim=0) - 1).clamp_min(0)  # room for differences beside a region one voxel thick
+        high = torch.minimum(indices.amax(dim=0) + 2, indices.new_tensor(needed.shape))
         ends = zip(low.tolist(), high.tolist(), strict=True)
         box = (slice(None), slice(None), *(slice(first, last) for first, last in ends))
         needed = needed[box[2:]]
@@ -122,25 +149,26 @@ class InstanceOptimization:
             box=box,
             inside=inside,
             points_vox=points_vox.float(),
+            control_vox=control_vox,
         )
 
-    def _is_worse_than_none(self, ddf_vox: Tensor, level: _Level) -> bool:
+    def _is_worse_than_zero(self, ddf_vox: Tensor, level: _Level) -> bool:
         with torch.no_grad():
             return bool(self._loss_of(ddf_vox, level) > self._loss_of(torch.zeros_like(ddf_vox), level))
 
     def _loss_of(self, ddf_vox: Tensor, level: _Level) -> Tensor:
         """The loss of a ddf (1, 3, h, w, d) in the level's box."""
-        slopes = ddf_vox[..., ::SLOPE_STEP, ::SLOPE_STEP, ::SLOPE_STEP] / SLOPE_STEP
+        slopes = ddf_vox[..., ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX] / SLOPE_STEP_VOX
         shift_vox = ddf_vox[0].flatten(1).index_select(1, level.inside)
         values = sample_points(level.moving[0], level.points_vox + shift_vox)
-        # What is not needed is left alike: it stands beyond the reach of any window that counts.
+        # The other voxels keep the fixed scan's values: no window inside the region reaches them.
         warped = level.fixed.flatten().index_copy(0, level.inside, values[0]).view_as(level.fixed)
         similarity = self.loss.similarity(warped, level.fixed, mask=level.weights)
         return similarity + self.loss.weight * self.loss.regularization(slopes)
 
     def _descend(self, field: Tensor, level: _Level, deadline: float, progress: tqdm) -> Tensor:
         """What one level adds to the ddf (1, 3, h, w, d) in its box."""
-        splines = SplineField(field.shape[2:], spacing_vox=self.control_vox, device=field.device)
+        splines = SplineField(field.shape[2:], spacing_vox=level.control_vox, device=field.device)
         control = splines.zeros().requires_grad_()
         optimizer = torch.optim.Adam([control], lr=self.learning_rate_vox)
         losses: list[float] = []
@@ -159,15 +187,15 @@ class InstanceOptimization:
 
 
 def _fill(boxed: Tensor, box: tuple[slice, ...], shape: list[int]) -> Tensor:
-    """Continue a field (1, 3, h, w, d) from its box to a grid of `shape`: the border value holds outside."""
+    """Extend a field (1, 3, h, w, d) from its box to a grid of `shape` by its border values."""
     margins: list[int] = []
     for part, side in zip(box[2:], shape, strict=True):
-        margins = [part.start, side - part.stop, *margins]  # the last axis comes first
+        margins = [part.start, side - part.stop, *margins]  # F.pad begins with the last axis
     return F.pad(boxed, margins, mode="replicate")
 
 
 def _unfold(ddf_vox: Tensor, region: Tensor) -> Tensor:
-    """Smooth a ddf (1, 3, h, w, d) until no more than `MAX_FOLDING` of the region (1, 1, h, w, d) folds."""
+    """Smooth a ddf (1, 3, h, w, d) until at most `MAX_FOLDING` of the region (1, 1, h, w, d) folds."""
     while _folding(ddf_vox[0], region[0, 0]) > MAX_FOLDING:
         ddf_vox = mean_of_neighbours(ddf_vox)
     return ddf_vox
@@ -178,5 +206,6 @@ def _folding(ddf_vox: Tensor, region: Tensor) -> float:
     return float((jacobian_determinant(ddf_vox, torch.eye(3))[region] <= 0).float().mean())
 
 
-def _dilate(mask: Tensor, side_vox: int) -> Tensor:
-    return F.max_pool3d(mask.float(), side_vox, stride=1, padding=side_vox // 2)
+def _dilate(mask: Tensor, sides_vox: Sequence[int]) -> Tensor:
+    """Dilate a mask (B, 1, H, W, D) with a box of odd sides."""
+    return F.max_pool3d(mask.float(), list(sides_vox), stride=1, padding=[side // 2 for side in sides_vox])

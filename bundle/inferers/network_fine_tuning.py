@@ -1,4 +1,4 @@
-"""Fine-tune a network on the pair at hand."""
+"""Instance optimisation of a network: fine-tune a copy on one pair."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from tqdm import tqdm
 
 Network = TypeVar("Network", bound=nn.Module)
 
-STABLE_STEPS = 20  # ends once the mean loss of so many steps
-STABLE_GAIN = 5e-4  # is lower by less than that of those before
+STABLE_STEPS = 20  # ends when the mean loss of this many steps
+STABLE_GAIN = 5e-4  # is lower than that of the previous ones by less than this
 
 
 class NetworkFineTuning:
-    """Go on training a copy of the network on crops of one pair, as the paper does over all pairs it reports.
+    """Train a copy of the network on crops of one pair, as the paper does on all pairs it reports.
 
-    The network itself is not touched: what another pair gets does not depend on this one. Deterministic on a CPU.
+    The network itself does not change, so results do not depend on the order of the pairs. Deterministic on a CPU.
 
     Args:
         loss: called as loss(ddf, label), label (1, 3, H, W, D): fixed, moving and the mask in which similarity counts.
-        max_steps: Adam's; fewer where the loss is stable.
+        max_steps: of Adam; fewer if the loss becomes stable.
         learning_rate: Adam's.
-        crop_vox: side of the crops, a multiple of 16; they lie around random voxels of the mask.
-        time_budget_s: no step begins later than this; None for no limit.
+        crop_vox: side of the crops, voxels of the network's input, a multiple of 16; their centres are random voxels
+            of the mask.
+        time_budget_s: no step starts later than this; None for no limit.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class NetworkFineTuning:
         region = torch.ones_like(image[:, :1]) if mask is None else (mask > 0.5).to(image)
         generator = torch.Generator().manual_seed(0)
         losses: list[float] = []
-        with torch.inference_mode(False), torch.enable_grad():  # hosts may run in inference mode, which clones leave
+        with torch.inference_mode(False), torch.enable_grad():  # inputs of hosts in inference mode must be cloned
             label = torch.cat([image, region], dim=1).float().clone()
             centres = label[0, 2].nonzero().cpu()
             with torch.no_grad():  # or the copied parameters of a TorchScript network are no leaves
@@ -59,7 +60,7 @@ class NetworkFineTuning:
             for parameter in tuned.parameters():  # ScriptModule has no requires_grad_ of its own
                 parameter.requires_grad_()
             optimizer = torch.optim.Adam(tuned.parameters(), lr=self.learning_rate)
-            for _ in tqdm(range(self.max_steps), desc="refinement", unit="step"):
+            for _ in tqdm(range(self.max_steps), desc="fine-tuning", unit="step"):
                 stable = len(losses) >= 2 * STABLE_STEPS and _gain(losses) < STABLE_GAIN
                 if stable or time.monotonic() > deadline:
                     break
@@ -73,7 +74,7 @@ class NetworkFineTuning:
         return tuned
 
     def _crop(self, centre: Tensor, label: Tensor) -> tuple[slice, ...]:
-        """A cube around the voxel `centre` (3,), moved into the image where it would stick out."""
+        """A cube around the voxel `centre` (3,), shifted to lie inside the image."""
         starts = [
             max(0, min(int(middle) - self.crop_vox // 2, side - self.crop_vox))
             for middle, side in zip(centre, label.shape[2:], strict=True)

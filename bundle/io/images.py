@@ -1,7 +1,8 @@
-"""Scans in and out of files."""
+"""Read and write scans."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from monai.config import PathLike
 from monai.data import ITKReader, MetaTensor
-from monai.transforms import LoadImage
+from monai.transforms import LoadImage, Orientation
 from monai.utils import ensure_tuple
 from torch import Tensor
 
@@ -21,17 +22,17 @@ from bundle.io.nifti import save_nifti
 
 
 class ScanReader(ITKReader):
-    """MONAI's ITKReader, converting to float32 while reading: Python ITK lacks images of int8, int64 and uint64.
+    """MONAI's ITKReader with conversion to float32, since Python ITK lacks int8, int64 and uint64 images.
 
-    Configs name it: `LoadImaged(keys, reader="bundle.io.ScanReader", ensure_channel_first=True)`. It does not check:
-    LoadImage answers an error of one reader by trying the next, so `check_header` goes before, `CheckScand` after it.
+    In configs: `LoadImaged(keys, reader="bundle.io.ScanReader", ensure_channel_first=True)`. LoadImage tries the next
+    reader after an error, so checks are separate: `check_header` before reading, `CheckScand` after it.
     """
 
     def __init__(self) -> None:
         super().__init__(pixel_type=itk.F)
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> itk.Image:
-        """Read one file or folder; NaN and infinite voxels of a NIfTI, which ITK's niftilib sets to 0, stay NaN."""
+        """Read one file or folder; NaN and infinite voxels of a NIfTI become NaN (ITK's niftilib sets them to 0)."""
         (path,) = ensure_tuple(data)
         image = super().read(path, **kwargs)
         if str(path).endswith((".nii", ".nii.gz")):
@@ -61,8 +62,8 @@ def read_image(path: str | Path) -> MetaTensor:
 def check_scan(image: MetaTensor) -> None:
     """Check a loaded scan (1, H, W, D).
 
-    Raises: ValueError naming its file if it is no single-channel volume, its axes are not perpendicular, a voxel is NaN
-        or infinite (count and first index), or all voxels are equal.
+    Raises: ValueError naming its file if it is not a single-channel volume, its axes are not perpendicular, a voxel is
+        NaN or infinite (count and first index), or all voxels are equal.
     """
     name = str(image.meta.get("filename_or_obj", "image"))
     if image.ndim != 4 or image.shape[0] != 1:
@@ -71,12 +72,22 @@ def check_scan(image: MetaTensor) -> None:
     spacing = np.linalg.norm(columns, axis=0)
     check_geometry(name, spacing, columns / np.where(spacing > 0, spacing, 1.0))
     voxels = image.as_tensor()[0]
-    low, high = voxels.aminmax()  # one pass; NaN and infinities show in either
+    low, high = voxels.aminmax()  # one pass; either is non-finite if a voxel is NaN or infinite
     if not (torch.isfinite(low) and torch.isfinite(high)):
         bad = torch.nonzero(~torch.isfinite(voxels))
         raise ValueError(f"{name}: {len(bad)} voxels are NaN or infinite, the first at index {tuple(bad[0].tolist())}")
     if low == high:
         raise ValueError(f"{name}: constant image: every voxel is {low.item():g}")
+
+
+def content_sha256(image: MetaTensor) -> str:
+    """SHA-256 of a scan (1, H, W, D): its voxels in HU, rounded to int16, in RAS axis order.
+
+    Format, compression, axis order and position of the scan do not change it; resampling does.
+    """
+    canonical = Orientation(axcodes="RAS", labels=None)(image).as_tensor()[0].numpy()
+    voxels = np.ascontiguousarray(as_stored(canonical, np.int16))
+    return hashlib.sha256(f"{voxels.shape}\n".encode() + voxels.tobytes()).hexdigest()
 
 
 def write_image(
@@ -86,7 +97,8 @@ def write_image(
 
     Args:
         affine: (4, 4), voxels to RAS mm; axes perpendicular.
-        dtype: stored type; for integers the values are rounded and clipped to its range.
+        dtype: stored type; integer types round and clip to their range.
+    Raises: ValueError for another suffix or number of dimensions.
     """
     voxels = np.asarray(image)
     if voxels.ndim != 3:
@@ -95,7 +107,7 @@ def write_image(
 
 
 def as_stored(voxels: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
-    """Voxels in the type they are stored in; for integers rounded and clipped to its range."""
+    """Convert voxels to the stored type; integer types round and clip to their range."""
     if np.issubdtype(dtype, np.integer) and voxels.dtype != dtype:
         limits = np.iinfo(dtype)  # type: ignore[type-var]  # mypy does not narrow type[generic]
         voxels = np.rint(voxels).clip(limits.min, limits.max)

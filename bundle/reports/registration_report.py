@@ -1,8 +1,7 @@
-"""What is said about one registered pair, as JSON holds it."""
+"""The report of one registered pair."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -12,17 +11,18 @@ from monai.config import get_config_values, get_optional_config_values
 from torch import Tensor
 
 from bundle import __version__
+from bundle.io import Recipe
 from bundle.reports.case_score import score_pair
 
 DIGITS = 6
 
 
-def registration_report(pair: Mapping[Hashable, Any], weights: Path) -> dict[str, Any]:
+def registration_report(pair: Mapping[Hashable, Any], weights: Path, recipe: Recipe) -> dict[str, Any]:
     """The report of a pair as `ScoreRegistrationd` leaves it.
 
     Args:
         pair: its scans, scores and initial alignment, by the names of the inference workflow.
-        weights: file of the network's weights, whose hash the report holds.
+        weights, recipe: file of the network's weights and its recipe.
     """
     versions = {**get_config_values(), **get_optional_config_values()}
     score = score_pair(pair)
@@ -30,20 +30,25 @@ def registration_report(pair: Mapping[Hashable, Any], weights: Path) -> dict[str
         "name": pair["name"],
         "fixed": str(pair["fixed"].meta.get("filename_or_obj")),
         "moving": str(pair["moving"].meta.get("filename_or_obj")),
-        "scores": {key: _plain(value) for key, value in score.row().items() if key != "name"},
+        "scores": {key: _plain(value) for key, value in score.row().items() if key not in ("name", "weights")},
         "lncc": {"aligned": _plain(pair["lncc_aligned"]), "registered": _plain(pair["lncc_registered"])},
         "lung_dice": {stage: _plain(value) for stage, value in pair.get("lung_dice", {}).items()},
         "initial_affine_ras_mm": pair["initial_affine"].tolist(),
         "lungs_found": {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")},
+        "warnings": _warnings(pair),
         "seconds_by_step": {step: round(float(value), 3) for step, value in pair["seconds_by_step"].items()},
-        "weights": {"file": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
+        "weights": {
+            "file": weights.name,
+            "sha256": recipe.weights_sha256,
+            "trained_on_this_pair": recipe.was_trained_on([pair["fixed_sha256"], pair["moving_sha256"]]),
+        },
         "versions": {"bundle": __version__}
         | {name: version for name, version in versions.items() if "NOT INSTALLED" not in version},
     }
 
 
 def report_title(report: Mapping[str, Any]) -> str:
-    """One line that sums a report up."""
+    """A report in one line."""
     scores, lncc = report["scores"], report["lncc"]
     parts = [f"{report['name']}: LNCC {lncc['aligned']:.3f} → {lncc['registered']:.3f}"]
     if scores["tre_mm"] is not None:
@@ -52,6 +57,13 @@ def report_title(report: Mapping[str, Any]) -> str:
         )
     parts.append(f"folding {scores['folding_percent']:.3f} %, SDlogJ {scores['sd_log_jacobian']:.3f}")
     return ", ".join(parts)
+
+
+def _warnings(pair: Mapping[Hashable, Any]) -> list[str]:
+    warnings = [f"no lung found in the {key} scan" for key in ("fixed", "moving") if not pair[f"{key}_lungs_found"]]
+    if pair["lncc_registered"] < pair["lncc_aligned"]:
+        warnings.append("the scans agree less than after the initial alignment: do not trust this field")
+    return warnings
 
 
 def _plain(value: str | float | Tensor) -> str | float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from monai.transforms import Transform
 from bundle.data.pairs_to_register import REPORT
 from bundle.io import (
     ImageHeader,
+    Recipe,
     write_displacement,
     write_image,
     write_landmarks_csv,
@@ -23,36 +24,41 @@ from bundle.io import (
 from bundle.io.atomic import atomic_path
 from bundle.reports.overview import draw_overview
 from bundle.reports.registration_report import registration_report, report_title
+from bundle.reports.summary import summarize_report
 from bundle.transforms import world_transform
 
 log = logging.getLogger(__name__)
 
+FURTHER_RESULTS = ("transform",)
+
 
 class SaveRegistrationd(Transform):
-    """Write a pair's results to its `output_dir`; every file appears whole or not at all.
+    """Write a pair's results to its `output_dir`; every file appears complete or not at all.
 
     On the fixed scan's grid: `warped.nii.gz` (HU), `displacement.nii.gz` (ITK vector field, LPS mm), `jacobian.nii.gz`
     (determinant of the whole transform) and `overview.png`; on the moving scan's grid `inverse_displacement.nii.gz`.
-    With fixed landmarks `moving_landmarks.csv` and `.mrk.json` (3D Slicer), where they lie in the moving scan (LPS mm).
-    `report.json` comes last.
+    With fixed landmarks `moving_landmarks.csv` and `.mrk.json` (3D Slicer): positions in the moving scan (LPS mm).
+    `report.json` is written last.
 
     Args:
-        weights: file of the network's weights; its hash goes into the report.
-        write: what to write beside these: "transform" for `transform.h5`, see `bundle.io.write_transform`.
-    Raises: ValueError for another `write`.
+        weights, recipe: file of the network's weights and its recipe, for the report.
+        write: further results: "transform" for `transform.h5`, see `bundle.io.write_transform`.
+    Raises: ValueError for an unknown name in `write`.
     """
 
-    def __init__(self, *, weights: str | Path, write: str | None = None) -> None:
-        if write not in (None, "transform"):
-            raise ValueError(f"write: expected 'transform' or nothing, got {write!r}")
+    def __init__(self, *, weights: str | Path, recipe: Recipe, write: Sequence[str] = ()) -> None:
+        names = [write] if isinstance(write, str) else list(write)
+        if not set(names) <= set(FURTHER_RESULTS):
+            raise ValueError(f"write: expected some of {', '.join(FURTHER_RESULTS)}, got {write!r}")
         self.weights = Path(weights)
-        self.write = write
+        self.recipe = recipe
+        self.write = names
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
         folder = Path(pair["output_dir"])
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / REPORT).unlink(missing_ok=True)  # it would call a mixture of old and new files complete
+        (folder / REPORT).unlink(missing_ok=True)  # its presence means that the folder is complete
         affine = pair["fixed"].affine
         write_image(folder / "warped.nii.gz", pair["warped"][0], affine, dtype=np.int16)
         write_image(folder / "jacobian.nii.gz", pair["jacobian"][0], affine)
@@ -63,9 +69,9 @@ class SaveRegistrationd(Transform):
         if "mapped_landmarks" in pair:
             write_landmarks_csv(folder / "moving_landmarks.csv", pair["mapped_landmarks"])
             write_landmarks_slicer(folder / "moving_landmarks.mrk.json", pair["mapped_landmarks"])
-        if self.write == "transform":
+        if "transform" in self.write:
             write_transform(folder / "transform.h5", world_transform(pair), ImageHeader.of(pair["fixed"]).corners_mm)
-        report = registration_report(pair, self.weights)
+        report = registration_report(pair, self.weights, self.recipe)
         draw_overview(
             folder / "overview.png",
             fixed=pair["fixed"][0],
@@ -78,7 +84,5 @@ class SaveRegistrationd(Transform):
         )
         with atomic_path(folder / REPORT) as path:
             path.write_text(json.dumps(report, indent=2) + "\n")
-        log.info("%s: %s", folder, report_title(report))
-        if pair["lncc_registered"] < pair["lncc_aligned"]:
-            log.warning("%s: the scans agree less than after the alignment alone: do not trust this field", folder)
+        log.info("%s", summarize_report(report, folder))
         return pair

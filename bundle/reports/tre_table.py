@@ -1,4 +1,4 @@
-"""TRE tables of a set of pairs: CSV for programs, JSON for both, Markdown for people."""
+"""TRE tables of a set of pairs in CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -10,28 +10,23 @@ from pathlib import Path
 from typing import Literal
 
 from bundle.io.atomic import atomic_path
-from bundle.reports.case_score import CaseScore
+from bundle.reports.case_score import CaseScore, Weights
+from bundle.reports.markdown import markdown_table
 from bundle.reports.published import copdgene_numbers, published_rows
 
-Weights = Literal["transductive", "held out"]
-
-WEIGHTS_NOTE: dict[str, str] = {
-    "transductive": "Weights: **transductive**, trained on the very pairs evaluated here (without their landmarks).",
-    "held out": "Weights: **held out**, none of the pairs evaluated here was used for training.",
-}
 SIGNIFICANT_DIGITS = 6
 RULES: dict[str, str] = {
-    "tre": "Continuous: distance from the mapped point itself.",
-    "snapped_tre": "Snapped: mapped point rounded to the nearest voxel of the moving scan first (DIR-Lab's rule).",
+    "tre": "Continuous: distance from the mapped point.",
+    "snapped_tre": "Snapped: mapped point rounded to the nearest voxel of the moving scan (DIR-Lab's rule).",
 }
 
 
 def summarize_cases(scores: Sequence[CaseScore]) -> dict[str, dict[str, float]]:
-    """`mean` and population `std` over cases of every number of `CaseScore.row`, over the cases that have it."""
+    """`mean` and population `std` of every number of `CaseScore.row`, over the cases with a value."""
     summary: dict[str, dict[str, float]] = {"mean": {}, "std": {}}
     rows = [score.row() for score in scores]
     for key in rows[0] if rows else []:
-        values = [float(row[key]) for row in rows if key != "name" and not math.isnan(float(row[key]))]
+        values = [float(row[key]) for row in rows if not isinstance(row[key], str) and not math.isnan(float(row[key]))]
         if values:
             mean = math.fsum(values) / len(values)
             summary["mean"][key] = mean
@@ -40,23 +35,20 @@ def summarize_cases(scores: Sequence[CaseScore]) -> dict[str, dict[str, float]]:
 
 
 def format_number(value: str | float | None, digits: int = 2) -> str:
-    """`value` with that many decimals; a dash for what was not measured."""
+    """Format `value` with `digits` decimals; a dash for None and NaN."""
     return "–" if value is None or math.isnan(float(value)) else f"{float(value):.{digits}f}"
 
 
-def write_tre_report(directory: Path, scores: Sequence[CaseScore], *, weights: Weights) -> None:
+def write_tre_report(directory: Path, scores: Sequence[CaseScore]) -> None:
     """Write `tre.csv`, `tre.json` and `tre.md` to an existing directory.
 
     Args:
-        directory: where to.
-        scores: one a pair. Cases all named copd1 ... copd10 are DIR-Lab COPDgene: published rows stand below.
-        weights: whether the network was trained on these pairs.
-    Raises: ValueError without a case or with an unknown `weights`.
+        directory: existing.
+        scores: one per pair. If all cases are named copd1 ... copd10 (DIR-Lab COPDgene), published rows are added.
+    Raises: ValueError if `scores` is empty.
     """
     if not scores:
         raise ValueError("scores: expected at least one case, got none")
-    if weights not in WEIGHTS_NOTE:
-        raise ValueError(f"weights: expected one of {sorted(WEIGHTS_NOTE)}, got {weights!r}")
     rows = [{key: _plain(value) for key, value in score.row().items()} for score in scores]
     with atomic_path(directory / "tre.csv") as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -66,25 +58,42 @@ def write_tre_report(directory: Path, scores: Sequence[CaseScore], *, weights: W
         name: {key: _plain(value) for key, value in values.items()} for name, values in summarize_cases(scores).items()
     }
     with atomic_path(directory / "tre.json") as path:
-        path.write_text(json.dumps({"weights": weights, "cases": rows, **summary}, indent=2) + "\n")
+        path.write_text(json.dumps({"weights": _weights_of(scores), "cases": rows, **summary}, indent=2) + "\n")
     with atomic_path(directory / "tre.md") as path:
-        path.write_text(tre_markdown(scores, weights=weights), encoding="utf-8")
+        path.write_text(tre_markdown(scores), encoding="utf-8")
 
 
-def tre_markdown(scores: Sequence[CaseScore], *, weights: Weights) -> str:
-    """The report as Markdown."""
-    parts = ["# Target registration error", "", WEIGHTS_NOTE[weights], ""]
+def tre_markdown(scores: Sequence[CaseScore]) -> str:
+    """The report in Markdown."""
+    parts = ["# Target registration error", "", _weights_note(scores), ""]
     for prefix, rule in RULES.items():
-        parts += [f"{rule} In mm; ± is the standard deviation.", "", *_markdown_table(*_case_table(scores, prefix)), ""]
+        parts += [f"{rule} In mm; ± is the standard deviation.", "", *markdown_table(*_case_table(scores, prefix)), ""]
     numbers = copdgene_numbers([score.name for score in scores])
     if numbers is not None:
         parts += [
-            "DIR-Lab COPDgene, snapped mean TRE, mm; published rows below ours, their mean over the cases shown.",
+            "DIR-Lab COPDgene, snapped mean TRE, mm; published rows below ours, with their mean over the cases shown.",
             "",
-            *_markdown_table(*_published_table(scores, numbers, weights)),
+            *markdown_table(*_published_table(scores, numbers)),
             "",
         ]
     return "\n".join(parts)
+
+
+def _weights_of(scores: Sequence[CaseScore]) -> Weights | Literal["mixed"]:
+    """What the weights are to all cases."""
+    kinds = {score.weights for score in scores}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def _weights_note(scores: Sequence[CaseScore]) -> str:
+    trained = ", ".join(score.name for score in scores if score.trained_on)
+    notes = {
+        "transductive": "**transductive**, trained on the pairs evaluated here (without their landmarks).",
+        "held out": "**held out**, none of the pairs evaluated here was used for training.",
+        "unknown": "it is unknown which pairs they were trained on.",
+        "mixed": f"**mixed**, trained on {trained}; the other pairs were not used for training.",
+    }
+    return f"Weights: {notes[_weights_of(scores)]}"
 
 
 def _case_table(scores: Sequence[CaseScore], prefix: str) -> tuple[list[str], list[list[str]]]:
@@ -116,14 +125,12 @@ def _case_table(scores: Sequence[CaseScore], prefix: str) -> tuple[list[str], li
     return header, body
 
 
-def _published_table(
-    scores: Sequence[CaseScore], numbers: Sequence[int], weights: Weights
-) -> tuple[list[str], list[list[str]]]:
+def _published_table(scores: Sequence[CaseScore], numbers: Sequence[int]) -> tuple[list[str], list[list[str]]]:
     mean = summarize_cases(scores)["mean"]
     ours = {
         "ours, without registration": "snapped_tre_none_mm",
         "ours, aligned": "snapped_tre_aligned_mm",
-        f"**ours, registered ({weights})**": "snapped_tre_mm",
+        f"**ours, registered ({_weights_of(scores)})**": "snapped_tre_mm",
     }
     lines = {label: [*[score.row()[key] for score in scores], mean.get(key)] for label, key in ours.items()}
     lines |= {method: list(values) for method, values in published_rows(numbers).items()}
@@ -131,13 +138,8 @@ def _published_table(
     return ["", *[score.name for score in scores], "mean"], body
 
 
-def _markdown_table(header: list[str], body: list[list[str]]) -> list[str]:
-    rule = ["---"] + ["---:"] * (len(header) - 1)
-    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *body)]
-
-
 def _plain(value: str | float) -> str | float | None:
-    """A number as JSON and CSV can hold it: few digits, nothing for NaN."""
+    """Convert a number for JSON and CSV: `SIGNIFICANT_DIGITS` digits, None for NaN."""
     if isinstance(value, float):
         return None if math.isnan(value) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
     return value

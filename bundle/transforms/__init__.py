@@ -2,6 +2,7 @@
 
 from bundle.transforms.alignment import InitialAlignmentd, ReadInitialTransformd, align_lungs
 from bundle.transforms.check_scan import CheckScand
+from bundle.transforms.content_hash import ContentHashd
 from bundle.transforms.ground_truth_field import GroundTruthFieldd
 from bundle.transforms.landmarks import MapLandmarksd, ReadLandmarksd
 from bundle.transforms.network_grid import NetworkGridd, put_on_grid
@@ -12,6 +13,7 @@ from bundle.transforms.world_transform import world_transform
 
 __all__ = [
     "CheckScand",
+    "ContentHashd",
     "GroundTruthFieldd",
     "InitialAlignmentd",
     "MapLandmarksd",

@@ -1,4 +1,4 @@
-"""Put both scans of a pair on the grid the network works on."""
+"""Resample both scans of a pair on the network grid."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor
 from bundle.geometry import affine_columns, sample_rows, slabs_of_points, spacing_mm
 from bundle.resample import coarsen
 
-SIDE_MULTIPLE = 16  # four levels of the pyramid, each half as fine as the one before
+SIDE_MULTIPLE = 16  # four levels of the pyramid, each at half the resolution of the previous one
 SidesVox = tuple[int, int, int]
 
 
 def cubic_voxel_grid(mask: MetaTensor, *, grid_spacing_mm: float, margin_mm: float) -> tuple[SidesVox, Tensor]:
     """Sides and affine (4, 4) float64 of a grid of cubic voxels that spans the mask and at least a margin around it.
 
-    The axes are those of the mask's own grid in RAS order, so the grid follows an oblique scan and does not depend on
-    how its voxels are stored. Sides are multiples of 16; what that adds widens the margin on both sides alike.
+    Its axes are those of the mask's grid in RAS order, so it follows oblique scans and does not depend on the storage
+    order of the voxels. Sides are multiples of 16; rounding up widens the margin equally on both sides.
 
     Args:
         mask: (1, H, W, D), non-empty.
@@ -40,7 +40,7 @@ def cubic_voxel_grid(mask: MetaTensor, *, grid_spacing_mm: float, margin_mm: flo
 def resized_grid(mask: MetaTensor, *, spatial_size: SidesVox, margin_mm: float) -> tuple[SidesVox, Tensor]:
     """Sides and affine (4, 4) float64 of a grid of `spatial_size` voxels that spans the mask and a margin around it.
 
-    As `cubic_voxel_grid`, but each axis has its own spacing, as where a crop is resized.
+    As `cubic_voxel_grid`, but each axis has its own spacing.
     """
     low, high, canonical_affine = _box_vox(mask)
     margin_vox = margin_mm / spacing_mm(canonical_affine)
@@ -60,14 +60,14 @@ def _box_vox(mask: MetaTensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def put_on_grid(volume: MetaTensor, spatial_size: SidesVox, affine: Tensor) -> MetaTensor:
-    """Read a volume (C, H, W, D) on another grid: averaged where that grid is coarser, trilinear, border value outside.
+    """Resample a volume (C, H, W, D) on another grid: averaged where it is coarser, trilinear, border values outside.
 
     Args:
         affine: (4, 4) from the new grid's voxels to the world of `volume`.
     """
     canonical_axes = Orientation(axcodes="RAS", labels=None)(volume)
     directions = canonical_axes.affine[:3, :3].double() / spacing_mm(canonical_axes.affine.double())
-    reach_mm = (directions.T @ affine[:3, :3]).abs().amax(dim=1)  # of one new voxel along each axis of the volume
+    reach_mm = (directions.T @ affine[:3, :3]).abs().amax(dim=1)  # extent of one new voxel along the volume's axes
     coarse = coarsen(volume, tuple(reach_mm.tolist()))
     to_coarse = torch.linalg.inv(coarse.affine.double()) @ affine
     voxels = coarse.as_tensor()
@@ -81,15 +81,15 @@ def put_on_grid(volume: MetaTensor, spatial_size: SidesVox, affine: Tensor) -> M
 class NetworkGridd(Transform):
     """Add `fixed_net`, `moving_net` and `mask_net` (1, H, W, D), and the grid's two affines.
 
-    The grid spans the fixed lungs with a margin; moving is read through `initial_affine` from its full field of view.
+    The grid spans the fixed lungs with a margin; moving is resampled with `initial_affine` from its full field of view.
     `grid_to_fixed` and `grid_to_moving` (4, 4) map the grid's voxels to the fixed and the moving world (RAS mm);
-    `mask_net` is the fixed lung mask with soft edges. `moving_affine` (4, 4) of the moving scan as acquired stays
-    when the scan itself is dropped: snapped TRE needs it.
+    `mask_net` is the fixed lung mask with soft edges. `moving_affine` (4, 4) is the moving scan's own: snapped TRE
+    needs it after the scan itself is dropped.
 
     Args:
-        spacing_mm: side of the network grid's cubic voxels; its sides follow the lungs.
-        spatial_size: its sides instead, multiples of 16, to which the lungs are resized; overrides `spacing_mm`.
-        margin_mm: room around the lungs on every side.
+        spacing_mm: size of the grid's cubic voxels; its sides follow from the lungs.
+        spatial_size: the grid's sides instead, multiples of 16: the lungs are resized; overrides `spacing_mm`.
+        margin_mm: around the lungs on every side.
     Raises: ValueError if neither of the two is given, or if the fixed mask of a pair is empty.
     """
 

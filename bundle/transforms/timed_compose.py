@@ -1,19 +1,31 @@
-"""Compose that writes down how long each step took."""
+"""A Compose that measures the time of its steps."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from monai.transforms import Compose
+
+
+class TimedInferer(Protocol):
+    """An inferer that reports the wall time of the steps of its latest call."""
+
+    seconds_by_step: dict[str, float]
 
 
 class TimedCompose(Compose):
     """MONAI's `Compose` for dictionaries; adds the seconds of each step to `seconds_by_step`, by transform class.
 
-    Time that passed since an earlier `TimedCompose` finished with the same dictionary counts as `Network`: between
-    preprocessing and postprocessing stands nothing else.
+    Args:
+        transforms: as of `Compose`.
+        inferer: runs before these transforms; its steps are added.
     """
+
+    def __init__(self, transforms: Sequence[Callable] | Callable | None = None, *, inferer: TimedInferer | None = None):
+        super().__init__(transforms)
+        self.inferer = inferer
 
     def __call__(
         self,
@@ -27,12 +39,12 @@ class TimedCompose(Compose):
         now = time.perf_counter()
         data = dict(input_)
         seconds = {step: float(value) for step, value in data.pop("seconds_by_step", {}).items()}
-        if "finished_s" in data:
-            seconds["Network"] = now - float(data["finished_s"])
+        if self.inferer is not None:
+            seconds |= self.inferer.seconds_by_step
         for index, transform in enumerate(self.transforms[start:end], start):
             data["seconds_by_step"] = seconds
             data = super().__call__(data, index, index + 1, threading, lazy)
             before, now = now, time.perf_counter()
             step = type(transform).__name__
             seconds = {**seconds, step: seconds.get(step, 0.0) + now - before}
-        return {**data, "seconds_by_step": seconds, "finished_s": now}
+        return {**data, "seconds_by_step": seconds}

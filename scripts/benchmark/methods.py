@@ -1,4 +1,4 @@
-"""The methods of the benchmark: what each is called and how it is run on a pair."""
+"""The methods of the benchmark: names, labels and commands."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OVERLAYS = {"voxelmorph": "voxelmorph.json", "no_cost_volume": "no_cost_volume.json"}
-SCAN_KEYS = ("fixed", "moving", "fixed_mask", "moving_mask")  # what a method is told about a pair: no landmarks
+CONFIG = "configs/inference.json"
+SCAN_KEYS = ("fixed", "moving", "fixed_mask", "moving_mask")  # passed to a method; landmarks are not
 TOOL_KEYS = ("fixed", "moving", "fixed_mask")
-FIELD = "displacement.nii.gz"  # what it must leave in its folder
-NO_REGISTRATION = "none"  # the one method that leaves nothing
+FIELD = "displacement.nii.gz"  # output of a method in its folder
+NO_REGISTRATION = "none"  # the only method without output
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Method:
     """A row of the benchmark.
 
     Args:
-        label: what tables and pictures call it.
-        tool: one of `scripts.benchmark.tool`, in its own environment.
-        script: module of ours that registers without a network.
-        network: key of its weights and, if in `OVERLAYS`, of its config over inference.json.
-        arguments: further ones of the inference workflow.
+        label: name in tables and pictures.
+        tool: tool of `scripts.benchmark.tool`, run in its own environment.
+        script: module of this repository that registers without a network.
+        network: key of its weights.
+        arguments: additional arguments of the inference workflow.
     """
 
     label: str
@@ -44,19 +44,19 @@ METHODS = {
     "voxelmorph": Method("VoxelMorph", network="voxelmorph", arguments=("--refine", "none")),
     "no_cost_volume": Method("RRN without cost volume", network="no_cost_volume", arguments=("--refine", "none")),
     "rrn": Method("RRN", network="rrn", arguments=("--refine", "none")),
-    "rrn_optimized": Method("RRN + refinement", network="rrn", arguments=("--refine", "field")),
-    "rrn_fine_tuned": Method("RRN, adapted to the pair", network="rrn", arguments=("--refine", "network")),
+    "rrn_optimized": Method("RRN + instance optimisation", network="rrn", arguments=("--refine", "field")),
+    "rrn_fine_tuned": Method("RRN fine-tuned on the pair", network="rrn", arguments=("--refine", "network")),
 }
 
 
 @dataclass(frozen=True)
 class Job:
-    """A method on a pair.
+    """One run of a method on a pair.
 
     Args:
-        command: leaves `FIELD` in `folder`; empty for no registration.
-        folder: the method's own.
-        files: besides the pair, what the result depends on.
+        command: writes `FIELD` to `folder`; empty for no registration.
+        folder: folder of this run.
+        files: files other than the pair's that the result depends on.
     """
 
     command: list[str]
@@ -64,7 +64,7 @@ class Job:
     files: list[Path]
 
     def settings(self, pair: Mapping[str, str], threads: int) -> str:
-        """Digest of all that the result depends on, but for the code of the bundle itself."""
+        """Digest of everything the result depends on except the code of the bundle."""
         digest = hashlib.sha256(repr([word for word in self.command if word != str(self.folder)]).encode())
         digest.update(str(threads).encode())
         scans = [Path(pair[key]) for key in pair if key != "name"]
@@ -74,7 +74,7 @@ class Job:
 
 
 def method_names(methods: str | Sequence[str]) -> list[str]:
-    """Names given as one text, separated by commas, or as the tuple that fire makes of it."""
+    """Split comma-separated names; fire passes them as a tuple."""
     return methods.split(",") if isinstance(methods, str) else list(methods)
 
 
@@ -86,14 +86,14 @@ def make_job(
     weights: Mapping[str, str | None],
     tools_python: str | None,
 ) -> Job:
-    """How to run a method on a pair.
+    """Build the run of a method on a pair.
 
     Args:
         name: key of `METHODS`.
-        pair: absolute paths; its masks are given to ours, its fixed mask to the tools, its landmarks and initial
-            transform to none.
-        folder: for the result.
-        weights: file of each network by its key.
+        pair: absolute paths. Our methods get both masks, the tools the fixed mask; landmarks and initial transform are
+            not passed on.
+        folder: folder for the result.
+        weights: weights file by network key.
         tools_python: interpreter of the environment of requirements-benchmark.txt.
     Raises: ValueError for an unknown method, missing weights or a missing interpreter.
     """
@@ -106,21 +106,20 @@ def make_job(
         if tools_python is None:
             raise ValueError(f"{name}: --tools_python must name the Python of requirements-benchmark.txt, got None")
         script = ROOT / "scripts" / "benchmark" / "tool.py"
-        return Job([tools_python, str(script), method.tool, *scans, "--out", str(folder)], folder, [script])
+        return Job([tools_python, str(script), method.tool, *scans, "--output_dir", str(folder)], folder, [script])
     if method.script is not None:
-        return Job([sys.executable, "-m", method.script, *scans, "--out", str(folder)], folder, [])
+        return Job([sys.executable, "-m", method.script, *scans, "--output_dir", str(folder)], folder, [])
     if method.network is None:
         return Job([], folder, [])
     file = weights.get(method.network)
     if file is None or not Path(file).is_file():
         raise ValueError(f"{name}: expected a file with the weights of {method.network}, got {file!r}")
-    configs = [f"configs/{config}" for config in ("inference.json", OVERLAYS.get(method.network)) if config]
-    command = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", repr(configs)]
+    command = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", CONFIG]
     command += ["--bundle_root", str(ROOT), "--weights", str(Path(file).resolve()), *method.arguments]
-    files = [Path(file), *(ROOT / config for config in configs)]
+    files = [Path(file), Path(file).with_suffix(".json"), ROOT / CONFIG]  # weights and their recipe
     return Job([*command, *scans, "--output_dir", str(folder)], folder, files)
 
 
 def _files_of(scan: Path) -> list[Path]:
-    """A file, or those of a DICOM series."""
+    """The file itself, or the files of a DICOM series."""
     return sorted(path for path in scan.rglob("*") if path.is_file()) if scan.is_dir() else [scan]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.data import check_pairs, make_pair, read_pairs
+from bundle.data import PairFiles, check_pairs, make_pair, read_pairs
 from bundle.io import write_image
 
 ITEM = {"name": "a", "fixed": "a/fixed.nii.gz", "moving": "a/moving.nii.gz"}
@@ -85,9 +85,9 @@ def test_a_missing_dataset_says_how_to_get_dirlab_and_how_to_do_without(folder: 
         ),
         ({"test": [{"name": "a", "fixed": "x"}]}, r"test\[0\] \(a\): missing key 'moving'"),
         ({"test": [{"fixed": "x", "moving": "y"}]}, r"test\[0\]: missing key 'name'"),
-        ({"test": [ITEM | {"fixed_mask": None}]}, r"\(a\): 'fixed_mask' must be a text that is not empty, got None"),
+        ({"test": [ITEM | {"fixed_mask": None}]}, r"\(a\): 'fixed_mask' must be a non-empty text, got None"),
         ({"test": [ITEM | {"name": "../a"}]}, r"the name becomes a folder and cannot hold '/'"),
-        ({"test": [ITEM, ITEM]}, r"every pair needs a name of its own, used more than once: a"),
+        ({"test": [ITEM, ITEM]}, r"expected a different name for every pair, used more than once: a"),
     ],
 )
 def test_a_malformed_pairs_file_is_refused(folder: Path, content: object, message: str) -> None:
@@ -103,7 +103,7 @@ def test_a_missing_path_is_named_with_its_item_and_key(folder: Path) -> None:
 
 def test_one_pair_is_made_from_paths_of_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder / "a")
-    (pair,) = make_pair(fixed="fixed.nii.gz", moving=folder / "b/moving.nii.gz", fixed_landmarks="fixed.txt")
+    pair = make_pair(PairFiles(fixed="fixed.nii.gz", moving=folder / "b/moving.nii.gz", fixed_landmarks="fixed.txt"))
     assert pair == {
         "name": "fixed",
         "fixed": str(folder / "a/fixed.nii.gz"),
@@ -111,7 +111,7 @@ def test_one_pair_is_made_from_paths_of_the_working_folder(folder: Path, monkeyp
         "fixed_landmarks": str(folder / "a/fixed.txt"),
     }
     with pytest.raises(FileNotFoundError, match=r"pair \(fixed\): 'moving_mask' does not exist: .*none\.mha"):
-        make_pair(fixed="fixed.nii.gz", moving="moving.nii.gz", moving_mask="none.mha")
+        make_pair(PairFiles(fixed="fixed.nii.gz", moving="moving.nii.gz", moving_mask="none.mha"))
 
 
 def test_a_mask_on_the_grid_of_the_other_scan_is_refused(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from bundle.data import pairs_to_register
+from bundle.data import PairFiles, pairs_to_register
 from tests.grids import make_affine, to_sitk
 
 SHAPE = (6, 7, 8)
@@ -51,7 +51,7 @@ def finish(folder: Path) -> None:
 
 def test_a_single_pair_writes_into_the_output_folder_itself(scan: Callable[[str], Path], tmp_path: Path) -> None:
     fixed, moving, out = scan("inhale.nii.gz"), scan("exhale.mha"), tmp_path / "new" / "out"
-    pairs = pairs_to_register(output_dir=out, fixed=fixed, moving=moving)
+    pairs = pairs_to_register(output_dir=out, pair=PairFiles(fixed=fixed, moving=moving))
     assert pairs == [{"name": "inhale", "fixed": str(fixed), "moving": str(moving), "output_dir": str(out)}]
     assert out.is_dir()
 
@@ -68,7 +68,7 @@ def test_a_single_pair_brings_what_belongs_to_it(scan: Callable[[str], Path], tm
         "moving_landmarks": tmp_path / "points.csv",
         "initial_transform": tmp_path / "initial.tfm",
     }
-    (pair,) = pairs_to_register(output_dir=tmp_path / "out", **given)
+    (pair,) = pairs_to_register(output_dir=tmp_path / "out", pair=PairFiles(**given))
     assert {key: pair[key] for key in given} == {key: str(path) for key, path in given.items()}
 
 
@@ -76,7 +76,10 @@ def test_a_single_pair_is_registered_again_whenever_it_is_asked_for(
     scan: Callable[[str], Path], tmp_path: Path
 ) -> None:
     finish(tmp_path / "out")
-    assert len(pairs_to_register(output_dir=tmp_path / "out", fixed=scan("f.nrrd"), moving=scan("m.nrrd"))) == 1
+    assert (
+        len(pairs_to_register(output_dir=tmp_path / "out", pair=PairFiles(fixed=scan("f.nrrd"), moving=scan("m.nrrd"))))
+        == 1
+    )
 
 
 # A file of pairs
@@ -131,8 +134,9 @@ def test_a_finished_run_leaves_nothing_to_do(pairs_file: Path, tmp_path: Path) -
 )
 def test_neither_or_both_ways_are_an_error(given: dict[str, str], pairs_file: Path, tmp_path: Path) -> None:
     paths = {key: str(tmp_path / name) for key, name in given.items()}
+    file = paths.pop("pairs_file", None)
     with pytest.raises(ValueError, match=r"expected either --fixed and --moving .* or --pairs_file"):
-        pairs_to_register(output_dir=tmp_path / "out", **paths)
+        pairs_to_register(output_dir=tmp_path / "out", pairs_file=file, pair=PairFiles(**paths))
     assert not (tmp_path / "out").exists()
 
 
@@ -145,16 +149,18 @@ def test_a_broken_scan_is_named_and_leaves_no_folder(pairs_file: Path, tmp_path:
 
 def test_a_file_in_the_place_of_the_output_folder_is_named(scan: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(NotADirectoryError, match=r"out: the output folder cannot be made: File exists"):
-        pairs_to_register(output_dir=tmp_path / "out", fixed=scan("f.nrrd"), moving=scan("m.nrrd"))
-    with pytest.raises(NotADirectoryError, match=r"out/deep: the output folder cannot be made: Not a directory"):
-        pairs_to_register(output_dir=tmp_path / "out" / "deep", fixed=scan("f.nrrd"), moving=scan("m.nrrd"))
+    with pytest.raises(NotADirectoryError, match=r"out: the output folder cannot be created: File exists"):
+        pairs_to_register(output_dir=tmp_path / "out", pair=PairFiles(fixed=scan("f.nrrd"), moving=scan("m.nrrd")))
+    with pytest.raises(NotADirectoryError, match=r"out/deep: the output folder cannot be created: Not a directory"):
+        pairs_to_register(
+            output_dir=tmp_path / "out" / "deep", pair=PairFiles(fixed=scan("f.nrrd"), moving=scan("m.nrrd"))
+        )
 
 
 def test_a_file_in_the_place_of_a_pairs_folder_is_named(pairs_file: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "c").write_text("a file")
-    with pytest.raises(NotADirectoryError, match=r"out/c: the output folder cannot be made"):
+    with pytest.raises(NotADirectoryError, match=r"out/c: the output folder cannot be created"):
         pairs_to_register(output_dir=tmp_path / "out", pairs_file=pairs_file)
 
 
@@ -163,4 +169,4 @@ def test_a_folder_without_permission_is_named(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(PermissionError, match=r"out: the output folder is not writable"):
-        pairs_to_register(output_dir=tmp_path / "out", fixed=scan("f.nrrd"), moving=scan("m.nrrd"))
+        pairs_to_register(output_dir=tmp_path / "out", pair=PairFiles(fixed=scan("f.nrrd"), moving=scan("m.nrrd")))

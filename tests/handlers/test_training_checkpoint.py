@@ -20,6 +20,7 @@ from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 from torch import Tensor, nn
 
 from bundle.handlers import EpochSeed, TrainingCheckpoint, ValidationState
+from tests.handlers.test_recipe_saver import make_saver
 
 SHAPE = (4, 5, 6)
 PATIENCE = 100
@@ -72,8 +73,8 @@ def make_run(
     network = nn.Sequential(nn.Conv3d(1, 3, 3, padding=1), nn.LeakyReLU(), nn.Conv3d(3, 1, 3, padding=1))
     generator = torch.Generator().manual_seed(1)
     items = [
-        {"image": image, "label": image.roll(1, dims=1)}
-        for image in torch.rand(NUM_PAIRS, 1, *SHAPE, generator=generator)
+        {"image": image, "label": image.roll(1, dims=1), "name": f"{number}", "fixed_sha256": "f", "moving_sha256": "m"}
+        for number, image in enumerate(torch.rand(NUM_PAIRS, 1, *SHAPE, generator=generator))
     ]
     augmentation = Compose(
         [RandFlipd(["image", "label"], prob=0.5, spatial_axis=0), RandGaussianNoised("image", prob=0.7)]
@@ -102,6 +103,7 @@ def make_run(
             "optimizer": optimizer,
             "validation": ValidationState(evaluator=evaluator, best_saver=best_saver, early_stop=early_stop),
         },
+        recipe_saver=make_saver(folder),
         interval=1,
         resume=resume,
         map_location="cpu",
@@ -249,7 +251,7 @@ def test_an_unreadable_checkpoint_is_passed_over_with_a_warning(
         with caplog.at_level(logging.INFO):
             resumed.trainer.run()
         assert f"{newest}: unreadable, trying an earlier checkpoint" in caplog.text
-        assert "checkpoint_epoch=3.pt: going on after epoch 3" in caplog.text
+        assert "checkpoint_epoch=3.pt: resuming after epoch 3" in caplog.text
     resumed = make_run(killed, resume=True)
     resumed.trainer.run()
     assert_same_weights(straight, resumed)

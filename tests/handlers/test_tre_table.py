@@ -14,7 +14,9 @@ import torch.multiprocessing as mp
 from monai.engines import SupervisedEvaluator
 
 from bundle.handlers import TargetRegistrationError, TRETableHandler
+from bundle.io import write_recipe
 from tests.handlers.cases import make_case, reveal
+from tests.recipes import make_recipe
 
 Evaluate = Callable[..., SupervisedEvaluator]
 CASES = [
@@ -34,7 +36,9 @@ def test_the_table_shows_each_case_and_the_mean_over_cases(
 
 def test_reports_are_written_with_what_else_was_measured(evaluate: Evaluate, tmp_path: Path) -> None:
     cases = [case | {"later_folding_percent": 0.5, "later_time_s": 3.0} for case in CASES]
-    handler = TRETableHandler(weights="transductive", output_dir=tmp_path / "new" / "folder")
+    write_recipe(tmp_path / "model.pt", make_recipe())
+    cases = [case | {"fixed_sha256": "f", "moving_sha256": "other"} for case in cases]
+    handler = TRETableHandler(weights=tmp_path / "model.pt", output_dir=tmp_path / "new" / "folder")
     evaluate(cases, {"tre_mm": TargetRegistrationError()}, handler)
     report = json.loads((tmp_path / "new" / "folder" / "tre.json").read_text())
     assert report["weights"] == "transductive"

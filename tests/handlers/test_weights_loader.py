@@ -8,6 +8,8 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from bundle.handlers import WeightsLoader
+from bundle.io import weights_sha256, write_recipe
+from tests.recipes import make_recipe, save_weights
 
 
 class Network(nn.Conv3d):
@@ -26,7 +28,7 @@ def start(path: Path, network: nn.Module) -> None:
 
 def test_every_weight_is_loaded(tmp_path: Path) -> None:
     trained, network = Network(), Network()
-    torch.save(trained.state_dict(), tmp_path / "model.pt")
+    save_weights(trained, tmp_path / "model.pt")
     start(tmp_path / "model.pt", network)
     for name, weight in trained.state_dict().items():
         assert torch.equal(network.state_dict()[name], weight)
@@ -34,7 +36,7 @@ def test_every_weight_is_loaded(tmp_path: Path) -> None:
 
 def test_half_precision_weights_fill_a_full_precision_network(tmp_path: Path) -> None:
     trained, network = Network().half(), Network()
-    torch.save(trained.state_dict(), tmp_path / "model.pt")
+    save_weights(trained, tmp_path / "model.pt")
     start(tmp_path / "model.pt", network)
     assert network.weight.dtype == torch.float32
     assert torch.equal(network.weight, trained.weight.float())
@@ -60,7 +62,7 @@ def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_checkpoint_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.pt: not a file of weights"):
+    with pytest.raises(ValueError, match=r"model\.pt: not a weights file"):
         start(tmp_path / "model.pt", Network())
 
 
@@ -68,12 +70,13 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save(Network(channels=64).state_dict(), path)
     path.write_bytes(path.read_bytes()[:-4000])
-    with pytest.raises(ValueError, match=r"model\.pt: not a file of weights"):
+    with pytest.raises(ValueError, match=r"model\.pt: not a weights file"):
         start(path, Network(channels=64))
 
 
 def test_a_training_checkpoint_will_do(tmp_path: Path) -> None:
     trained, network = Network(), Network()
+    save_weights(trained, tmp_path / "checkpoint.pt")  # for its recipe
     torch.save({"network": trained.state_dict(), "optimizer": {}, "trainer": {"epoch": 3}}, tmp_path / "checkpoint.pt")
     start(tmp_path / "checkpoint.pt", network)
     assert torch.equal(network.weight, trained.weight)
@@ -92,7 +95,7 @@ def test_a_file_of_something_else_is_named(content: object, tmp_path: Path) -> N
     ids=["other widths", "another network", "other names"],
 )
 def test_weights_of_another_network_are_refused_and_change_nothing(other: nn.Module, tmp_path: Path) -> None:
-    torch.save(other.state_dict(), tmp_path / "model.pt")
+    save_weights(other, tmp_path / "model.pt")
     network = Network()
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     with pytest.raises(ValueError, match=r"model\.pt: the weights do not fit Network, which expects 2 tensors"):
@@ -101,6 +104,30 @@ def test_weights_of_another_network_are_refused_and_change_nothing(other: nn.Mod
 
 
 def test_weights_with_a_tensor_too_few_are_refused(tmp_path: Path) -> None:
-    torch.save({"weight": Network().weight}, tmp_path / "model.pt")
+    state = {"weight": Network().weight}
+    torch.save(state, tmp_path / "model.pt")
+    write_recipe(tmp_path / "model.pt", make_recipe(weights_sha256=weights_sha256(state)))
     with pytest.raises(ValueError, match=r"model\.pt: the weights do not fit Network"):
         start(tmp_path / "model.pt", Network())
+
+
+def test_weights_without_a_recipe_of_their_own_are_refused_and_change_nothing(tmp_path: Path) -> None:
+    torch.save(Network().state_dict(), tmp_path / "model.pt")
+    network = Network()
+    before = network.weight.clone()
+    with pytest.raises(FileNotFoundError, match=r"model\.pt: no recipe model\.json beside these weights"):
+        start(tmp_path / "model.pt", network)
+    write_recipe(tmp_path / "model.pt", make_recipe())
+    with pytest.raises(ValueError, match=r"model\.json: this recipe belongs to other weights"):
+        start(tmp_path / "model.pt", network)
+    assert torch.equal(network.weight, before)
+
+
+def test_weights_are_loaded_once_for_many_runs(tmp_path: Path) -> None:
+    network = Network()
+    path = save_weights(Network(), tmp_path / "model.pt")
+    engine = Engine(lambda engine, batch: None)
+    WeightsLoader(path=path, network=network, map_location="cpu").attach(engine)
+    engine.run([0], max_epochs=1)
+    path.unlink()
+    engine.run([0], max_epochs=1)

@@ -11,18 +11,25 @@ from bundle.inferers import InstanceOptimization
 from bundle.losses import LocalCrossCorrelationLoss, RegistrationLoss, TotalVariationLoss
 from tests.inferers.pairs import SHAPE, central_mask, moved_pair, texture, waves_vox
 
+LEVELS: dict[str, Any] = {"levels_mm": (4.0, 2.7, 1.6, 1.0), "control_mm": (12.0, 8.1, 4.8, 3.0), "rim_mm": 3.0}
+
 
 def make(*, squared: bool = True, weight: float = 0.1, **options: Any) -> InstanceOptimization:
     loss = RegistrationLoss(
         similarity=LocalCrossCorrelationLoss(), regularization=TotalVariationLoss(squared=squared), weight=weight
     )
-    return InstanceOptimization(loss=loss, **options)
+    return InstanceOptimization(loss=loss, **{**LEVELS, **options})
+
+
+def optimize(optimization: InstanceOptimization, ddf_vox: Tensor, image: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Voxels of 1 mm."""
+    return optimization(ddf_vox, image, (1.0, 1.0, 1.0), mask)
 
 
 @pytest.mark.parametrize(("squared", "weight"), [(True, 0.1), (False, 0.02)], ids=["diffusion", "total variation"])
 def test_a_known_field_is_found_from_nothing(squared: bool, weight: float) -> None:
     truth_vox, mask = waves_vox(), central_mask()
-    found_vox = make(squared=squared, weight=weight)(torch.zeros_like(truth_vox), moved_pair(truth_vox), mask)
+    found_vox = optimize(make(squared=squared, weight=weight), torch.zeros_like(truth_vox), moved_pair(truth_vox), mask)
     error_vox = (found_vox - truth_vox).norm(dim=1, keepdim=True)[mask > 0]
     assert truth_vox.norm(dim=1, keepdim=True)[mask > 0].mean() > 1.5
     assert error_vox.mean() < 0.1
@@ -35,7 +42,9 @@ def test_the_given_field_is_where_it_starts() -> None:
     truth_vox[:, 1] = 12.0
     image, mask = moved_pair(truth_vox), central_mask()
     mask[..., 28:, :] = 0  # what lies beyond has left the image
-    close_vox, far_vox = (make(max_steps=20)(start, image, mask) for start in (truth_vox - 0.5, 0 * truth_vox))
+    close_vox, far_vox = (
+        optimize(make(max_steps=20), start, image, mask) for start in (truth_vox - 0.5, 0 * truth_vox)
+    )
     inside = (mask > 0).expand_as(truth_vox)
     assert (close_vox - truth_vox)[inside].abs().mean() < 0.1
     assert (far_vox - truth_vox)[inside].abs().mean() > 1
@@ -45,24 +54,26 @@ def test_a_start_that_is_worse_than_none_is_dropped() -> None:
     truth_vox = torch.zeros(1, 3, *SHAPE)
     image = moved_pair(truth_vox)
     wrong_vox = torch.full_like(truth_vox, 9.0)
-    refine = make(max_steps=5)
-    torch.testing.assert_close(refine(wrong_vox, image), refine(truth_vox, image))
+    optimization = make(max_steps=5)
+    found_vox, expected_vox = (optimize(optimization, start, image) for start in (wrong_vox, truth_vox))
+    torch.testing.assert_close(found_vox, expected_vox)
 
 
 def test_without_time_the_given_field_comes_back() -> None:
     truth_vox = waves_vox()
-    assert torch.equal(make(time_budget_s=0)(truth_vox, moved_pair(truth_vox), central_mask()), truth_vox)
+    found_vox = optimize(make(time_budget_s=0), truth_vox, moved_pair(truth_vox), central_mask())
+    assert torch.equal(found_vox, truth_vox)
 
 
 def test_two_runs_give_the_same_field_bit_by_bit() -> None:
     image, start_vox = moved_pair(waves_vox()), torch.zeros(1, 3, *SHAPE)
-    refine = make(max_steps=5)
-    assert torch.equal(refine(start_vox, image, central_mask()), refine(start_vox, image, central_mask()))
+    first, second = (optimize(make(max_steps=5), start_vox, image, central_mask()) for _ in range(2))
+    assert torch.equal(first, second)
 
 
 def test_a_stable_level_ends_early() -> None:
     class Indifferent(nn.Module):
-        calls = 0
+        calls, window_vox = 0, 1
 
         def forward(self, warped: Tensor, fixed: Tensor, mask: Tensor) -> Tensor:
             self.calls += 1
@@ -70,13 +81,14 @@ def test_a_stable_level_ends_early() -> None:
 
     similarity = Indifferent()
     loss = RegistrationLoss(similarity=similarity, regularization=TotalVariationLoss(), weight=0.0)
-    InstanceOptimization(loss=loss, factors=(1.0,), max_steps=100)(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()))
+    optimization = InstanceOptimization(loss=loss, levels_mm=[1.0], control_mm=[3.0], rim_mm=3.0, max_steps=100)
+    optimize(optimization, torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()))
     assert similarity.calls < 20
 
 
 def test_unrelated_scans_do_not_fold_the_field() -> None:
     image, mask = torch.cat([texture(1), texture(2)], dim=1), central_mask()
-    found_vox = make()(torch.zeros(1, 3, *SHAPE), image, mask)
+    found_vox = optimize(make(), torch.zeros(1, 3, *SHAPE), image, mask)
     jacobian = jacobian_determinant(found_vox[0], torch.eye(4))
     assert found_vox.abs().max() > 0.5
     assert (jacobian[mask[0, 0] > 0] <= 0).float().mean() <= 0.001
@@ -84,10 +96,10 @@ def test_unrelated_scans_do_not_fold_the_field() -> None:
 
 def test_hosts_in_inference_mode_and_under_autocast_get_the_same_field() -> None:
     image, start_vox = moved_pair(waves_vox()), torch.zeros(1, 3, *SHAPE)
-    refine = make(max_steps=3, factors=(2.0,))
-    expected_vox = refine(start_vox, image)
+    optimization = make(max_steps=3, levels_mm=[2.0], control_mm=[6.0])
+    expected_vox = optimize(optimization, start_vox, image)
     with torch.inference_mode():
-        found_vox = refine(start_vox.clone(), image.clone())
+        found_vox = optimize(optimization, start_vox.clone(), image.clone())
     assert torch.equal(found_vox, expected_vox)
     assert found_vox.dtype == torch.float32
 
@@ -96,5 +108,48 @@ def test_hosts_in_inference_mode_and_under_autocast_get_the_same_field() -> None
 def test_a_mask_at_the_border_of_the_image_keeps_the_shape(thickness: int) -> None:
     mask = torch.zeros(1, 1, *SHAPE)
     mask[..., :thickness, 30:, 5:9] = 1
-    found_vox = make(max_steps=2)(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()), mask)
+    found_vox = optimize(make(max_steps=2), torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()), mask)
     assert found_vox.shape == (1, 3, *SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "options", "equal"),
+    [
+        ((2.0, 2.0, 2.0), {"levels_mm": [4.0, 2.0], "control_mm": [12.0, 6.0], "rim_mm": 6.0}, True),
+        ((2.0, 2.0, 2.0), {"levels_mm": [2.0, 1.0], "control_mm": [6.0, 3.0], "rim_mm": 3.0}, False),
+    ],
+    ids=["twice as large", "the same millimetres"],
+)
+def test_settings_are_millimetres(spacing_mm: tuple[float, ...], options: dict[str, Any], equal: bool) -> None:
+    """Scaling the grid and all settings changes nothing; scaling the grid alone does."""
+    image, mask, start_vox = moved_pair(waves_vox()), central_mask(), torch.zeros(1, 3, *SHAPE)
+    fine = {"levels_mm": [2.0, 1.0], "control_mm": [6.0, 3.0], "rim_mm": 3.0}
+    expected_vox = make(max_steps=3, **fine)(start_vox, image, (1.0, 1.0, 1.0), mask)
+    found_vox = make(max_steps=3, **options)(start_vox, image, spacing_mm, mask)
+    assert torch.equal(found_vox, expected_vox) is equal
+
+
+def test_a_level_finer_than_the_grid_uses_its_voxels_and_levels_are_cubic_where_the_grid_is_not() -> None:
+    shapes: list[torch.Size] = []
+
+    class Watching(LocalCrossCorrelationLoss):
+        def forward(self, pred: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+            shapes.append(pred.shape[2:])
+            return super().forward(pred, target, mask=mask)
+
+    loss = RegistrationLoss(similarity=Watching(), regularization=TotalVariationLoss(), weight=0.1)
+    optimization = InstanceOptimization(loss=loss, levels_mm=[2.0, 0.5], control_mm=[6.0, 3.0], rim_mm=3.0, max_steps=1)
+    optimization(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()), (1.0, 2.0, 0.5))
+    assert shapes[0] == (20, 48, 16)  # 40 x 96 x 22 mm in voxels of 2 mm, at least 16
+    assert shapes[-1] == SHAPE
+
+
+def test_a_similarity_that_does_not_state_its_window_is_refused() -> None:
+    loss = RegistrationLoss(similarity=nn.MSELoss(), regularization=TotalVariationLoss(), weight=0.1)
+    with pytest.raises(ValueError, match="expected a similarity with window_vox, got MSELoss"):
+        InstanceOptimization(loss=loss, **LEVELS)
+
+
+def test_every_level_needs_its_control_points() -> None:
+    with pytest.raises(ValueError, match=r"control_mm: expected one value for each of levels_mm \[2.0\], got \[\]"):
+        make(levels_mm=[2.0], control_mm=[])

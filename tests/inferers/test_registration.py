@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 
 from bundle.inferers import InstanceOptimization, RegistrationInferer
 from bundle.losses import LocalCrossCorrelationLoss, RegistrationLoss, TotalVariationLoss
+from tests.grids import make_affine
 from tests.inferers.pairs import central_mask, moved_pair, waves_vox
 
 SHAPE = (4, 5, 6)
@@ -43,25 +46,60 @@ def test_a_third_channel_is_the_mask_of_the_refinement() -> None:
     loss = RegistrationLoss(
         similarity=LocalCrossCorrelationLoss(), regularization=TotalVariationLoss(squared=True), weight=1.0
     )
-    infer = RegistrationInferer(refine="field", instance_optimization=InstanceOptimization(loss=loss, max_steps=5))
-    image, mask = moved_pair(waves_vox()), central_mask()
+    optimization = InstanceOptimization(loss=loss, levels_mm=[2.0, 1.0], control_mm=[6.0, 3.0], rim_mm=3.0, max_steps=5)
+    infer = RegistrationInferer(refine="field", instance_optimization=optimization)
+    image, mask = MetaTensor(moved_pair(waves_vox()), affine=torch.eye(4)), central_mask()
     beside = infer(image, stand_still, mask=mask)  # type: ignore[arg-type]
     torch.testing.assert_close(infer(torch.cat([image, mask], dim=1), stand_still), beside)  # type: ignore[arg-type]
     assert not torch.allclose(infer(image, stand_still), beside)  # type: ignore[arg-type]
 
 
-def test_a_network_of_coarser_voxels_gives_its_field_in_those_of_the_grid() -> None:
-    """Its own voxels are twice as large, its grid half as fine: one of its voxels is two."""
+@pytest.mark.parametrize(
+    ("spacing_mm", "sides", "seen_sides", "ddf_vox"),
+    [
+        ((1.0, 1.0, 1.0), (32, 64, 96), (16, 32, 48), (2.0, 2.0, 2.0)),
+        ((1.5, 1.5, 1.5), (64, 128, 192), (48, 96, 144), (4 / 3, 4 / 3, 4 / 3)),
+        ((2.0, 2.0, 2.0), (32, 64, 96), (32, 64, 96), (1.0, 1.0, 1.0)),
+        ((1.0, 2.0, 3.0), (32, 64, 96), (16, 64, 144), (2.0, 1.0, 2 / 3)),
+        ((1.5, 1.5, 1.5), (96, 96, 96), (80, 80, 80), (1.2, 1.2, 1.2)),  # 4.5 times 16 voxels of 2 mm: rounded up
+    ],
+)
+def test_the_network_sees_voxels_of_its_own_size_whatever_the_grid(
+    spacing_mm: tuple[float, ...],
+    sides: tuple[int, ...],
+    seen_sides: tuple[int, ...],
+    ddf_vox: tuple[float, ...],
+) -> None:
     seen: list[torch.Size] = []
 
     def shift_by_one(image: Tensor) -> Tensor:
         seen.append(image.shape)
         return torch.ones(1, 3, *image.shape[2:])
 
-    image = torch.rand(1, 2, 32, 64, 96)
-    ddf_vox = RegistrationInferer(network_factor=2.0)(image, shift_by_one)  # type: ignore[arg-type]
-    assert seen == [torch.Size([1, 2, 16, 32, 48])]
-    torch.testing.assert_close(ddf_vox, torch.full((1, 3, 32, 64, 96), 2.0))
+    affine = make_affine(sides, spacing_mm, angles_deg=(10, -20, 30))  # type: ignore[arg-type]
+    image = MetaTensor(torch.rand(1, 2, *sides), affine=affine)
+    found_vox = RegistrationInferer(network_spacing_mm=2.0)(image, shift_by_one)  # type: ignore[arg-type]
+    assert seen == [torch.Size([1, 2, *seen_sides])]
+    expected_vox = torch.tensor(ddf_vox).view(1, 3, 1, 1, 1).expand(1, 3, *sides)
+    torch.testing.assert_close(found_vox, expected_vox)
+
+
+def test_a_grid_whose_voxel_size_is_unknown_is_refused(image: Tensor) -> None:
+    with pytest.raises(ValueError, match="inputs: expected a MetaTensor, whose affine gives the voxel size"):
+        RegistrationInferer(network_spacing_mm=2.0)(image, Network())
+
+
+def test_the_time_of_the_network_is_told_from_that_of_the_optimisation() -> None:
+    def optimization(ddf_vox: Tensor, image: Tensor, spacing_mm: list[float], mask: Tensor | None) -> Tensor:
+        time.sleep(0.05)
+        return ddf_vox
+
+    infer = RegistrationInferer(refine="field", instance_optimization=optimization)  # type: ignore[arg-type]
+    infer(MetaTensor(torch.rand(1, 2, *SHAPE), affine=torch.eye(4)), Network())
+    assert list(infer.seconds_by_step) == ["Network", "InstanceOptimization"]
+    assert infer.seconds_by_step["InstanceOptimization"] >= 0.05
+    RegistrationInferer()(torch.rand(1, 2, *SHAPE), Network())
+    assert infer.seconds_by_step["Network"] < 1.0
 
 
 def test_a_mirrored_network_is_asked_twice_and_mirrors_its_answer_back(image: Tensor) -> None:

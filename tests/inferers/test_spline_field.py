@@ -7,7 +7,7 @@ from scipy.interpolate import BSpline
 
 from bundle.inferers.spline_field import SplineField, cubic_basis, mean_of_neighbours
 
-SHAPE = (13, 16, 22)
+SHAPE, SPACING_VOX = (13, 16, 22), (4, 3, 5)
 
 
 @pytest.mark.parametrize("spacing_vox", [2, 4, 5])
@@ -21,18 +21,18 @@ def test_the_basis_is_scipys_cubic_b_spline(spacing_vox: int) -> None:
 
 @pytest.mark.parametrize("spacing_vox", [3, 4])
 def test_a_constant_stays_as_it_is_up_to_the_border(spacing_vox: int) -> None:
-    splines = SplineField(SHAPE, spacing_vox=spacing_vox, device=torch.device("cpu"))
+    splines = SplineField(SHAPE, spacing_vox=[spacing_vox] * 3, device=torch.device("cpu"))
     shift_vox = torch.tensor([1.5, -2.0, 0.25]).view(1, 3, 1, 1, 1)
     torch.testing.assert_close(splines(splines.zeros() + shift_vox), shift_vox.expand(1, 3, *SHAPE))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_control_moves_its_own_component_at_its_own_place(axis: int) -> None:
-    splines = SplineField(SHAPE, spacing_vox=4, device=torch.device("cpu"))
+def test_a_control_point_moves_its_own_component_at_its_own_place(axis: int) -> None:
+    splines = SplineField(SHAPE, spacing_vox=SPACING_VOX, device=torch.device("cpu"))
     control = splines.zeros()
-    control[0, axis, 2, 3, 4] = 1.0  # the first control stands one spacing before voxel 0
+    control[0, axis, 2, 3, 4] = 1.0  # the first control point lies one spacing before voxel 0
     field = splines(control)[0]
-    assert np.unravel_index(int(field[axis].argmax()), SHAPE) == (4, 8, 12)
+    assert np.unravel_index(int(field[axis].argmax()), SHAPE) == (4, 6, 15)
     assert not field[[other for other in range(3) if other != axis]].any()
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import warnings
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
-from monai.transforms import LoadImaged
+from monai.transforms import LoadImaged, Orientation
 from torch import Tensor
 
-from bundle.io import check_scan, read_image, write_image
+from bundle.io import check_scan, content_sha256, read_image, write_image
 from bundle.io.headers import itk_from_affine
+from tests.grids import make_affine as grid_affine
 from tests.io.conftest import SHAPE, make_affine
 
 
@@ -127,3 +129,14 @@ def test_only_volumes_and_nifti_names_are_written(tmp_path: Path) -> None:
         write_image(tmp_path / "scan.nii.gz", torch.zeros(1, *SHAPE), torch.eye(4))
     with pytest.raises(ValueError, match=r"scan\.png: expected a name ending in \.nii or \.nii\.gz"):
         write_image(tmp_path / "scan.png", torch.zeros(SHAPE), torch.eye(4))
+
+
+def test_the_content_hash_depends_on_voxels_alone() -> None:
+    scan = MetaTensor((torch.rand(1, 3, 4, 5) * 2000 - 1000).round(), affine=grid_affine((3, 4, 5), (1.0, 2.0, 3.0)))
+    expected = hashlib.sha256(b"(3, 4, 5)\n" + scan[0].numpy().astype("<i2").tobytes()).hexdigest()
+    assert content_sha256(scan) == expected
+    turned = Orientation(axcodes="SPL", labels=None)(scan)
+    moved = MetaTensor(scan.as_tensor() + 0.2, affine=grid_affine((3, 4, 5), (1.5, 2.0, 3.0), centre_mm=(9, 9, 9)))
+    assert turned.shape != scan.shape
+    assert content_sha256(turned) == content_sha256(moved) == expected
+    assert content_sha256(scan + 1) != expected

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.reports import registration_report, report_title
+from tests.recipes import make_recipe
 
 
 @pytest.fixture
@@ -32,6 +32,8 @@ def pair() -> dict[str, Any]:
         "initial_affine": torch.eye(4),
         "fixed_lungs_found": True,
         "moving_lungs_found": torch.tensor(False),
+        "fixed_sha256": "1",
+        "moving_sha256": "2",
         "seconds_by_step": {"LoadImaged": 2.5},
     }
 
@@ -43,30 +45,44 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_every_stage_of_the_landmarks_is_scored_in_mm(pair: dict[str, Any], weights: Path) -> None:
-    report = registration_report(pair, weights)
+    report = registration_report(pair, weights, make_recipe())
     scores = report["scores"]
     assert [scores[f"tre_{stage}mm"] for stage in ("none_", "aligned_", "")] == [5.0, 2.0, 1.0]
     assert report["lncc"] == {"aligned": 0.25, "registered": 0.75}
     assert (report["fixed"], report["moving"]) == ("inhale.nii.gz", "exhale.nii.gz")
     assert report["lungs_found"] == {"fixed": True, "moving": False}
-    assert report["weights"] == {"file": "model.pt", "sha256": hashlib.sha256(b"weights").hexdigest()}
+    assert report["weights"] == {"file": "model.pt", "sha256": "w", "trained_on_this_pair": False}
     assert json.loads(json.dumps(report)) == report
 
 
 def test_dice_is_there_where_it_was_measured(pair: dict[str, Any], weights: Path) -> None:
-    assert registration_report(pair, weights)["lung_dice"] == {}
+    assert registration_report(pair, weights, make_recipe())["lung_dice"] == {}
     dice = {"none": 0.5, "aligned": 0.75, "registered": 0.875}
-    assert registration_report({**pair, "lung_dice": dice}, weights)["lung_dice"] == dice
+    assert registration_report({**pair, "lung_dice": dice}, weights, make_recipe())["lung_dice"] == dice
 
 
 def test_the_title_is_one_line_of_all_that_counts(pair: dict[str, Any], weights: Path) -> None:
-    title = report_title(registration_report(pair, weights))
+    title = report_title(registration_report(pair, weights, make_recipe()))
     assert title == ("case: LNCC 0.250 → 0.750, TRE 5.00 → aligned 2.00 → 1.00 mm, folding 0.000 %, SDlogJ 0.125")
 
 
 def test_what_was_not_measured_is_null(pair: dict[str, Any], weights: Path) -> None:
     for key in ("fixed_landmarks", "moving_landmarks"):
         pair.pop(key)
-    report = registration_report(pair, weights)
+    report = registration_report(pair, weights, make_recipe())
     assert report["scores"]["tre_mm"] is None
     assert "TRE" not in report_title(report)
+
+
+def test_a_pair_with_a_scan_of_the_recipe_was_trained_on(pair: dict[str, Any], weights: Path) -> None:
+    report = registration_report({**pair, "moving_sha256": "m"}, weights, make_recipe())
+    assert report["weights"]["trained_on_this_pair"] is True
+
+
+def test_warnings_are_part_of_the_report(pair: dict[str, Any], weights: Path) -> None:
+    warnings = registration_report({**pair, "lncc_registered": 0.2}, weights, make_recipe())["warnings"]
+    assert warnings == [
+        "no lung found in the moving scan",
+        "the scans agree less than after the initial alignment: do not trust this field",
+    ]
+    assert registration_report({**pair, "moving_lungs_found": True}, weights, make_recipe())["warnings"] == []

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
@@ -16,11 +16,12 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 from torch import Tensor
 
-from bundle.data import pairs_to_register
+from bundle.data import PairFiles, pairs_to_register
 from bundle.geometry import apply_affine, swap_ras_lps
 from bundle.lung import LungRegiond
 from bundle.reports import SaveRegistrationd, ScoreRegistrationd, save_registration
 from bundle.transforms import (
+    ContentHashd,
     InitialAlignmentd,
     MapLandmarksd,
     NetworkGridd,
@@ -32,6 +33,7 @@ from bundle.transforms import (
 )
 from tests.conftest import SyntheticPair
 from tests.grids import from_sitk, waves_vox
+from tests.recipes import make_recipe
 
 SIZE = (32, 32, 48)
 FILES = [
@@ -62,7 +64,7 @@ def registered(synthetic_pair: Callable[..., SyntheticPair], tmp_path_factory: p
     def run(*, without: tuple[str, ...] = (), amplitude_vox: float = 1.0) -> tuple[SyntheticPair, dict[str, Any]]:
         written = synthetic_pair()
         given = {key: path for key, path in written.item.items() if key != "name" and key not in without}
-        (item,) = pairs_to_register(output_dir=tmp_path_factory.mktemp("out"), **given)
+        (item,) = pairs_to_register(output_dir=tmp_path_factory.mktemp("out"), pair=PairFiles(**given))
         before = TimedCompose(
             [
                 LoadImaged(
@@ -71,6 +73,7 @@ def registered(synthetic_pair: Callable[..., SyntheticPair], tmp_path_factory: p
                     ensure_channel_first=True,
                     allow_missing_keys=True,
                 ),
+                ContentHashd(["fixed", "moving"]),
                 ReadLandmarksd(),
                 ReadInitialTransformd(),
                 LungRegiond(["fixed", "moving"]),
@@ -79,7 +82,8 @@ def registered(synthetic_pair: Callable[..., SyntheticPair], tmp_path_factory: p
                 _add_image,
             ]
         )
-        after = TimedCompose([MapLandmarksd(), ResultsOnNetworkGridd(), ResultsOnNativeGridsd(), ScoreRegistrationd()])
+        steps = [MapLandmarksd(), ResultsOnNetworkGridd(), ResultsOnNativeGridsd(), ScoreRegistrationd()]
+        after = TimedCompose(steps, inferer=SimpleNamespace(seconds_by_step={"Network": 1.0}))
         pair = before(item)
         pair["pred"] = waves_vox(SIZE, amplitude_vox=amplitude_vox, periods=0.5)[0]
         return written, after(pair)
@@ -102,8 +106,8 @@ def _add_image(pair: dict[str, Any]) -> dict[str, Any]:
     return {**pair, "image": torch.cat([pair["fixed_net"], pair["moving_net"]]).clamp(-1000, -100) / 900}
 
 
-def save(pair: dict[str, Any], weights: Path, *, write: str | None = None) -> Path:
-    SaveRegistrationd(weights=weights, write=write)(pair)
+def save(pair: dict[str, Any], weights: Path, *, write: Sequence[str] = ()) -> Path:
+    SaveRegistrationd(weights=weights, recipe=make_recipe(), write=write)(pair)
     return Path(pair["output_dir"])
 
 
@@ -134,7 +138,7 @@ def test_simpleitk_makes_the_warped_scan_from_the_displacement(register: Registe
 
 def test_simpleitk_makes_the_warped_scan_from_the_itk_transform(register: Register, weights: Path) -> None:
     written, pair = register()
-    out = save(pair, weights, write="transform")
+    out = save(pair, weights, write=["transform"])
     assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "transform.h5"])
     fixed, moving = sitk.ReadImage(written.item["fixed"]), sitk.ReadImage(written.item["moving"])
     transform = sitk.ReadTransform(out / "transform.h5")
@@ -145,20 +149,20 @@ def test_simpleitk_makes_the_warped_scan_from_the_itk_transform(register: Regist
 
 def test_simpleitk_carries_the_landmarks_through_the_itk_transform(register: Register, weights: Path) -> None:
     written, pair = register()
-    out = save(pair, weights, write="transform")
+    out = save(pair, weights, write=["transform"])
     transform = sitk.ReadTransform(out / "transform.h5")
     moved = [transform.TransformPoint(point) for point in swap_ras_lps(written.fixed_mm).tolist()]
     np.testing.assert_allclose(moved, read_csv(out / "moving_landmarks.csv"), atol=2e-3)
 
 
 def test_another_extra_is_refused_before_any_work(weights: Path) -> None:
-    with pytest.raises(ValueError, match="write: expected 'transform' or nothing, got 'everything'"):
-        SaveRegistrationd(weights=weights, write="everything")
+    with pytest.raises(ValueError, match=r"write: expected some of transform, got \['transform', 'everything'\]"):
+        SaveRegistrationd(weights=weights, recipe=make_recipe(), write=["transform", "everything"])
 
 
 def test_the_report_holds_the_dice_of_given_masks_as_simpleitk_computes_it(register: Register, weights: Path) -> None:
     written, pair = register()
-    out = save(pair, weights, write="transform")
+    out = save(pair, weights, write=["transform"])
     dice = json.loads((out / "report.json").read_text())["lung_dice"]
     assert list(dice) == ["none", "aligned", "registered"]
     fixed, moving = sitk.ReadImage(written.item["fixed_mask"]), sitk.ReadImage(written.item["moving_mask"])
@@ -261,7 +265,7 @@ def test_the_report_says_what_was_done_with_what(register: Register, weights: Pa
     assert report["lncc"]["aligned"] == pytest.approx(pair["lncc_aligned"], rel=1e-4)
     assert report["lungs_found"] == {"fixed": True, "moving": True}
     assert {"LoadImaged", "Network", "ResultsOnNativeGridsd"} <= report["seconds_by_step"].keys()
-    assert report["weights"] == {"file": "model.pt", "sha256": hashlib.sha256(b"weights").hexdigest()}
+    assert report["weights"] == {"file": "model.pt", "sha256": "w", "trained_on_this_pair": False}
     assert {"bundle", "MONAI", "Pytorch", "Numpy"} <= report["versions"].keys()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_mean_and_std_are_over_cases_and_skip_what_was_not_measured(scores: list
 
 
 def test_csv_json_and_markdown_tell_the_same_story(scores: list[CaseScore], tmp_path: Path) -> None:
-    write_tre_report(tmp_path, scores, weights="held out")
+    write_tre_report(tmp_path, scores)
     with (tmp_path / "tre.csv").open(newline="") as file:
         from_csv = list(csv.DictReader(file))
     report = json.loads((tmp_path / "tre.json").read_text())
@@ -77,39 +78,46 @@ def test_csv_json_and_markdown_tell_the_same_story(scores: list[CaseScore], tmp_
 
 
 def test_every_table_line_has_as_many_cells_as_its_header(scores: list[CaseScore]) -> None:
-    lines = [line for line in tre_markdown(scores, weights="held out").splitlines() if line.startswith("|")]
+    lines = [line for line in tre_markdown(scores).splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines} == {11}
 
 
 def test_only_dirlab_cases_stand_above_the_published_rows(scores: list[CaseScore]) -> None:
-    assert "observer" not in tre_markdown(scores, weights="held out")
-    markdown = tre_markdown([make_score("copd2", 1.5), make_score("copd8", 0.4)], weights="transductive")
+    assert "observer" not in tre_markdown(scores)
+    markdown = tre_markdown([make_score("copd2", 1.5, trained_on=True), make_score("copd8", 0.4, trained_on=True)])
     assert cells(markdown, "**ours, registered (transductive)**") == [["2.00", "0.00", "1.00"]]
     assert cells(markdown, "observer repeat error") == [["1.06", "0.96", "1.01"]]
     assert cells(markdown, "RRN (paper, transductive)") == [["1.21", "0.73", "0.97"]]
 
 
 def test_published_numbers_are_compared_with_the_snapped_ones() -> None:
-    markdown = tre_markdown([make_score("copd1", 1.5)], weights="held out")
+    markdown = tre_markdown([make_score("copd1", 1.5)])
     assert "snapped mean TRE" in markdown
     assert cells(markdown, "ours, aligned") == [["6.00", "6.00"]]
 
 
 @pytest.mark.parametrize(
-    ("weights", "sentence"),
-    [("transductive", "trained on the very pairs evaluated here"), ("held out", "none of the pairs evaluated here")],
+    ("trained_on", "weights", "sentence"),
+    [
+        ((True, True), "transductive", "trained on the pairs evaluated here"),
+        ((False, False), "held out", "none of the pairs evaluated here"),
+        ((False, True), "mixed", "trained on b; the other pairs were not"),
+        ((None, None), "unknown", "it is unknown which pairs"),
+    ],
 )
-def test_the_report_says_what_the_weights_have_seen(
-    weights: str, sentence: str, scores: list[CaseScore], tmp_path: Path
+def test_the_report_says_which_pairs_the_weights_were_trained_on(
+    trained_on: tuple[bool | None, bool | None], weights: str, sentence: str, scores: list[CaseScore], tmp_path: Path
 ) -> None:
-    write_tre_report(tmp_path, scores, weights=weights)  # type: ignore[arg-type]
+    pairs = zip(scores, trained_on, strict=True)
+    write_tre_report(tmp_path, [replace(score, trained_on=value) for score, value in pairs])
     assert sentence in (tmp_path / "tre.md").read_text()
-    assert json.loads((tmp_path / "tre.json").read_text())["weights"] == weights
+    report = json.loads((tmp_path / "tre.json").read_text())
+    assert report["weights"] == weights
+    kinds = {True: "transductive", False: "held out", None: "unknown"}
+    assert [case["weights"] for case in report["cases"]] == [kinds[value] for value in trained_on]
 
 
-def test_unknown_weights_and_no_cases_are_errors(tmp_path: Path, scores: list[CaseScore]) -> None:
-    with pytest.raises(ValueError, match=r"weights: expected one of \['held out', 'transductive'\], got 'seen'"):
-        write_tre_report(tmp_path, scores, weights="seen")  # type: ignore[arg-type]
+def test_no_case_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="scores: expected at least one case"):
-        write_tre_report(tmp_path, [], weights="held out")
+        write_tre_report(tmp_path, [])
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""From a request to MONAI Label to the network's input."""
+"""Convert a MONAI Label request to the network's input."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import torch
 from monai.transforms import Transform
 from monai.utils import optional_import
 
-from bundle.data import pairs_to_register
+from bundle.data import FILE_KEYS, PairFiles, pairs_to_register
 
 log = logging.getLogger(__name__)
 
 HTTPException, in_server = optional_import("fastapi", name="HTTPException")
-PATHS = ("fixed_mask", "moving_mask", "fixed_landmarks", "moving_landmarks", "initial_transform")
+PATHS = tuple(key for key in FILE_KEYS if key not in ("fixed", "moving", "displacement"))
 BAD_REQUEST = 400
 
 Prepare = Callable[[dict[str, str]], dict[Hashable, Any]]
 
 
 class LabelRequestd(Transform):
-    """Read the pair that a request to MONAI Label names and prepare it like any other.
+    """Read and preprocess the pair of a MONAI Label request.
 
-    The fixed scan is the request's `image`; the moving scan its parameter `moving` or else its posted file `label`.
-    What else belongs to a pair (`PATHS`) may be parameters too; all are paths on the server. Results go to a new folder
-    for each request. MONAI Label passes the inferer nothing but `image`, so `mask_net` becomes its third channel.
+    The fixed scan is the request's `image`; the moving scan is its parameter `moving` or the posted file `label`. The
+    other files of a pair (`PATHS`) are optional parameters. All are paths on the server. Each request gets a new result
+    folder. MONAI Label passes only `image` to the inferer, so `mask_net` becomes its third channel.
 
     Args:
-        preprocessing: of a pair, from paths to `image` (2, H, W, D) and `mask_net` (1, H, W, D).
-        output_dir: folder that holds the folders of all requests.
-    Raises: what is wrong with the request or its files; in a server, where clients see the text of no other error,
-        fastapi.HTTPException (400) with that text.
+        preprocessing: transforms of a pair, from paths to `image` (2, H, W, D) and `mask_net` (1, H, W, D).
+        output_dir: parent of the folders of all requests.
+    Raises: errors of the request and its files; in a server fastapi.HTTPException (400) with their text, the only
+        error whose text clients see.
     """
 
     def __init__(self, *, preprocessing: Prepare, output_dir: str | Path) -> None:
@@ -51,7 +51,7 @@ class LabelRequestd(Transform):
             if not moving:
                 raise ValueError('moving: expected params={"moving": a path on the server} or a file posted as label')
             folder = self.output_dir / f"{Path(fixed).name.split('.')[0]}_{uuid.uuid4().hex}"
-            (pair,) = pairs_to_register(output_dir=folder, fixed=fixed, moving=moving, **given)
+            (pair,) = pairs_to_register(output_dir=folder, pair=PairFiles(fixed=fixed, moving=moving, **given))
             prepared = self.preprocessing(pair)
         except (OSError, ValueError, RuntimeError) as error:
             if not in_server:
@@ -63,7 +63,7 @@ class LabelRequestd(Transform):
 
 
 def _reason(error: BaseException) -> BaseException:
-    """The error itself, not the "applying transform ..." of MONAI around it."""
+    """The original error inside MONAI's "applying transform ..."."""
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error

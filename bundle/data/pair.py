@@ -1,0 +1,101 @@
+"""A pair of scans: its files, and the keys it carries through the transforms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypedDict
+
+from monai.data import MetaTensor
+from torch import Tensor
+
+File = str | Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairFiles:
+    """The files of a pair, as pairs files, `configs/inference.json` and MONAI Label requests name them.
+
+    Args:
+        fixed: scan whose grid carries the results, inhale for lungs.
+        moving: scan that is warped, exhale for lungs.
+        fixed_mask, moving_mask: lung masks.
+        fixed_landmarks, moving_landmarks: matching points.
+        initial_transform: linear ITK transform, fixed to moving; replaces the initial alignment.
+        displacement: ground-truth field of a synthetic pair, for training.
+    """
+
+    fixed: File = None
+    moving: File = None
+    fixed_mask: File = None
+    moving_mask: File = None
+    fixed_landmarks: File = None
+    moving_landmarks: File = None
+    initial_transform: File = None
+    displacement: File = None
+
+    def given(self) -> dict[str, str]:
+        """The files that are given, by key."""
+        values = {key: getattr(self, key) for key in FILE_KEYS}
+        return {key: str(value) for key, value in values.items() if value not in (None, "")}
+
+
+FILE_KEYS = tuple(field.name for field in fields(PairFiles))
+
+
+class Pair(TypedDict, total=False):
+    """What a pair carries through the transforms, in the order in which it appears.
+
+    `_net` marks volumes on the network grid, `_vox` and `_mm` units; world coordinates are RAS mm.
+    """
+
+    # read
+    name: str  # also the name of its result folder
+    output_dir: str
+    fixed: MetaTensor  # (1, H, W, D), HU, own grid
+    moving: MetaTensor
+    fixed_mask: MetaTensor  # (1, H, W, D) uint8, on the grid of its scan
+    moving_mask: MetaTensor
+    fixed_landmarks: Tensor  # (N, 3) float64, mm
+    moving_landmarks: Tensor
+    fixed_sha256: str  # ContentHashd
+    moving_sha256: str
+    # LungRegiond
+    fixed_lungs_found: bool  # False: the whole image is the region
+    moving_lungs_found: bool
+    fixed_mask_given: bool  # the user's own
+    moving_mask_given: bool
+    # InitialAlignmentd, ReadInitialTransformd
+    initial_affine: Tensor  # (4, 4) float64, fixed world to moving world, mm
+    # NetworkGridd
+    grid_to_fixed: Tensor  # (4, 4) float64, voxels of the network grid to the fixed world, mm
+    grid_to_moving: Tensor
+    moving_affine: Tensor  # (4, 4), voxels of the moving scan to its world, mm
+    fixed_net: MetaTensor  # (1, h, w, d), network grid; HU, then the window scaled to [0, 1]
+    moving_net: MetaTensor
+    mask_net: MetaTensor  # (1, h, w, d), fixed lungs, soft edges
+    ground_truth_net: MetaTensor  # (4, h, w, d), GroundTruthFieldd: ddf in voxels, and 1 where it is known
+    image: MetaTensor  # (2, h, w, d), fixed and moving: input of the network
+    # the evaluator
+    pred: Tensor  # (3, h, w, d), ddf in voxels of the network grid
+    # MapLandmarksd
+    aligned_landmarks: Tensor  # (N, 3) float64, mm, fixed landmarks after the initial alignment
+    mapped_landmarks: Tensor  # after the whole transform
+    # ResultsOnNetworkGridd
+    warped_net: Tensor  # (1, h, w, d)
+    jacobian_net: Tensor  # (1, h, w, d), of the ddf
+    # ResultsOnNativeGridsd
+    displacement_mm: MetaTensor  # (3, H, W, D), RAS, on the fixed grid
+    inverse_displacement_mm: MetaTensor  # on the moving grid
+    warped: MetaTensor  # (1, H, W, D), HU, on the fixed grid
+    aligned: MetaTensor  # after the initial alignment
+    jacobian: MetaTensor  # (1, H, W, D), of the whole transform, on the fixed grid
+    # ScoreRegistrationd
+    lncc_aligned: float
+    lncc_registered: float
+    folding_percent: float
+    sd_log_jacobian: float
+    lung_dice: dict[str, float]
+    time_s: float
+    # TimedCompose
+    seconds_by_step: dict[str, Any]

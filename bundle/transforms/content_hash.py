@@ -1,0 +1,20 @@
+"""Identify scans by their content."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.transforms import MapTransform
+
+from bundle.io import content_sha256
+
+
+class ContentHashd(MapTransform):
+    """Add `<key>_sha256` of loaded scans (1, H, W, D): recipes name training pairs by it. See `content_sha256`."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        pair = dict(data)
+        for key in self.key_iterator(pair):
+            pair[f"{key}_sha256"] = content_sha256(pair[key])
+        return pair
