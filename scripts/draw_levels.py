@@ -1,20 +1,15 @@
-"""Draw what the network predicts level by level (Figs. 3 and 4 of He et al. 2021, arXiv:2106.07608)."""
+"""Draw the network's predictions level by level (Figs. 3 and 4 of He et al. 2021, arXiv:2106.07608)."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import fire
-import torch
-from monai.bundle import ConfigParser
+from scripts.cli import run
 
-from bundle.data import make_pair
-from bundle.geometry import WorldTransform
-from bundle.networks import RRN
-from bundle.reports.levels import draw_level_fields, draw_warped_scans
-from bundle.transforms import warp_to_fixed
+if TYPE_CHECKING:
+    from bundle.networks import RRN
 
 log = logging.getLogger(__name__)
 
@@ -22,27 +17,32 @@ log = logging.getLogger(__name__)
 def draw_levels(
     fixed: str,
     moving: str,
-    out: str,
+    output_dir: str,
     config: str = "configs/inference.json",
     model: str | None = None,
 ) -> None:
-    """Write levels.png (field of each level) and warped.png (fixed, moving, warped) of a pair to OUT.
+    """Write levels.png (field of each level) and warped.png (fixed, moving, warped) of a pair to OUTPUT_DIR.
 
     Args:
         fixed: inhale scan, any format the inference reads.
         moving: exhale scan.
-        out: folder, made if missing.
-        config: its `preprocessing` and `network_def` are used.
-        model: weights, a state dict; those of the config (`weights`) if left out.
+        output_dir: folder, created if missing.
+        config: source of `preprocessing` and `network_def`.
+        model: state dict of the weights; default: `weights` of the config.
     """
+    import torch
+    from monai.bundle import ConfigParser
+
+    from bundle.data import PairFiles, make_pair
+
     parser = ConfigParser()
     parser.read_config(config)
-    (item,) = make_pair(fixed=fixed, moving=moving)
+    item = make_pair(PairFiles(fixed=fixed, moving=moving))
     pair = parser.get_parsed_content("preprocessing")(item)
     network = parser.get_parsed_content("network_def")
     weights = parser.get_parsed_content("weights") if model is None else model
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    folder = Path(out)
+    folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     draw_pair(pair, network.cpu().eval(), folder)
     log.info("%s: levels.png and warped.png", folder)
@@ -57,6 +57,12 @@ def draw_pair(pair: dict[str, Any], network: RRN, folder: Path) -> None:
         network: in evaluation mode.
         folder: existing.
     """
+    import torch
+
+    from bundle.geometry import WorldTransform
+    from bundle.reports.levels import draw_level_fields, draw_warped_scans
+    from bundle.transforms import warp_to_fixed
+
     fixed = pair["fixed"]
     with torch.inference_mode():
         levels = network.forward_levels(torch.as_tensor(pair["image"])[None].float())
@@ -64,7 +70,7 @@ def draw_pair(pair: dict[str, Any], network: RRN, folder: Path) -> None:
         folder / "levels.png",
         levels_vox=[ddf_vox[0] for ddf_vox in levels],
         affine=pair["grid_to_fixed"],
-        mask=pair["mask_net"][0] > 0.5,  # its edges are soft
+        mask=pair["mask_net"][0] > 0.5,  # interpolated mask
     )
     transform = WorldTransform(levels[-1], pair["grid_to_fixed"], pair["grid_to_moving"])
     scans = {
@@ -77,4 +83,4 @@ def draw_pair(pair: dict[str, Any], network: RRN, folder: Path) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    fire.Fire(draw_levels)
+    run(draw_levels, old_names={"out": "output_dir"})

@@ -1,25 +1,24 @@
-"""Draw the curves of a training run from its TensorBoard events."""
+"""Draw the training curves of a run from its TensorBoard events."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import fire
-import matplotlib.pyplot as plt
 import numpy as np
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bundle.io import atomic_path
+from scripts.cli import run as run_command
 
-CURVES = {"loss": "training loss", "tre_mm": "validation TRE, mm", "lncc": "validation local correlation"}
-SMOOTHING_ITERATIONS = 50  # mean over so many crops
+CURVES = {"loss": "training loss", "tre_mm": "validation TRE, mm", "lncc": "validation LNCC"}
+SMOOTHING_ITERATIONS = 50  # window of the moving average
 
 
 def read_curves(run: Path) -> dict[str, np.ndarray]:
-    """The curves of `CURVES` in a run, each (N, 2): iteration or epoch, and value.
+    """Read the curves of `CURVES` from a run, each (N, 2): iteration or epoch, and value.
 
-    Raises: FileNotFoundError for a curve that the folder's event files do not hold.
+    Raises: FileNotFoundError for a curve that is missing from the folder's event files.
     """
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     found: dict[str, list[tuple[int, float]]] = {name: [] for name in CURVES}
     for file in sorted(run.glob("events.out.tfevents.*")):
         events = EventAccumulator(str(file), size_guidance={"scalars": 0}).Reload()
@@ -31,13 +30,17 @@ def read_curves(run: Path) -> dict[str, np.ndarray]:
     return {name: np.array(sorted(points)) for name, points in found.items()}
 
 
-def draw_training(run: str, out: str = "docs/pictures/training_curve.png") -> None:
-    """Draw training loss, validation TRE and validation correlation of RUN into OUT.
+def draw_training(run: str, output: str = "docs/pictures/training_curve.png") -> None:
+    """Draw training loss, validation TRE and validation LNCC of RUN.
 
     Args:
-        run: `output_dir` of a training.
-        out: the picture.
+        run: `output_dir` of a training run.
+        output: PNG file.
     """
+    import matplotlib.pyplot as plt
+
+    from bundle.io import atomic_path
+
     curves = read_curves(Path(run))
     figure, axes = plt.subplots(1, len(CURVES), figsize=(13, 3.6), layout="constrained")
     for axis, (name, title) in zip(axes, CURVES.items(), strict=True):
@@ -53,10 +56,10 @@ def draw_training(run: str, out: str = "docs/pictures/training_curve.png") -> No
         else:
             axis.plot(step, value, marker="o", color="tab:blue")
             axis.set_xlabel("epoch")
-    with atomic_path(Path(out)) as path:
+    with atomic_path(Path(output)) as path:
         figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    fire.Fire(draw_training)
+    run_command(draw_training, old_names={"out": "output"})

@@ -1,7 +1,7 @@
-"""MONAI Label's command line, which on a machine without GPU cannot start by itself.
+"""MONAI Label's command line, made to start on machines without GPU.
 
-PyPI's torchvision is built for the GPU build of torch: beside a CPU build it cannot load its operators and fails to be
-imported for want of two of them. MONAI Label imports torchvision but calls neither, so that their names are enough.
+PyPI's torchvision is built for the GPU build of torch. With a CPU build it cannot load its operators, and its import
+fails because two of them are missing. MONAI Label imports torchvision but calls neither: declaring them is enough.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ OPERATORS = (
 
 
 def declare_operators() -> torch.library.Library:
-    """Declare what torchvision looks up when it is imported; it lasts as long as the library returned."""
+    """Declare the operators that torchvision looks up at import, for the lifetime of the returned library."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in OPERATORS:
         library.define(operator)

@@ -1,39 +1,38 @@
-"""Make breathing thorax phantoms on disk, or draw one."""
+"""Generate data sets of breathing thorax phantoms, or draw one phantom."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-import fire
-
-from bundle.synthetic.phantom import make_phantom, write_phantoms
-from bundle.synthetic.phantom.picture import draw_phantom
+from scripts.cli import run
 
 log = logging.getLogger(__name__)
 PICTURE_SPACING_MM = (1.5, 1.5, 1.5)
 
 
 def make_phantoms(
-    out: str,
+    output_dir: str,
     num_training: int = 8,
     num_validation: int = 2,
     num_test: int = 3,
     seed: int = 0,
     spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.5),
 ) -> None:
-    """Write phantom cases (NIfTI, csv) and OUT/pairs.json; cases already there are kept.
+    """Write phantom cases (NIfTI, csv) and OUTPUT_DIR/pairs.json; existing cases are kept.
 
     Args:
-        out: folder, made if missing.
-        num_training: cases to train on.
-        num_validation: cases to choose a checkpoint by.
-        num_test: cases to report.
-        seed: gives the same cases again.
+        output_dir: folder, created if missing.
+        num_training: training cases.
+        num_validation: validation cases.
+        num_test: test cases.
+        seed: equal seeds give equal cases.
         spacing_mm: voxel size of the fixed scans.
     """
+    from bundle.synthetic.phantom import write_phantoms
+
     path = write_phantoms(
-        out,
+        output_dir,
         num_training=num_training,
         num_validation=num_validation,
         num_test=num_test,
@@ -43,13 +42,21 @@ def make_phantoms(
     log.info("%s: %d cases", path, num_training + num_validation + num_test)
 
 
-def draw(out: str = "docs/pictures/phantom.png", seed: int = 0) -> None:
-    """Draw the phantom of SEED, fixed and moving with landmarks and motion, into the picture OUT."""
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    draw_phantom(make_phantom(seed, spacing_mm=PICTURE_SPACING_MM), Path(out))
-    log.info("%s: phantom %d", out, seed)
+def draw(output: str = "docs/pictures/phantom.png", seed: int = 0) -> None:
+    """Draw the fixed and moving scan, landmarks and motion of one phantom.
+
+    Args:
+        output: PNG file; its folder is created if missing.
+        seed: seed of the phantom.
+    """
+    from bundle.synthetic.phantom import make_phantom
+    from bundle.synthetic.phantom.picture import draw_phantom
+
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    draw_phantom(make_phantom(seed, spacing_mm=PICTURE_SPACING_MM), Path(output))
+    log.info("%s: phantom %d", output, seed)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    fire.Fire({"write": make_phantoms, "draw": draw})
+    run({"write": make_phantoms, "draw": draw}, old_names={"out": ("output_dir", "output")})

@@ -1,4 +1,4 @@
-"""Pack the bundle for MONAI's model zoo: a folder for the pull request, the files too large for it, and one zip."""
+"""Pack the bundle for the places that share models: MONAI's model zoo and Hugging Face."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import fire
-
-from bundle.io import atomic_path
+from scripts.cli import run
 
 log = logging.getLogger(__name__)
 BUNDLE_ROOT = Path(__file__).resolve().parents[1]
 NAME = "lung_ct_registration"
 CONTENT = ("LICENSE", "README.md", "bundle", "configs", "docs", "models", "requirements.txt", "scripts")
-LARGE_BYTES = 25_000_000  # the zoo takes no larger file into git
+LARGE_BYTES = 25_000_000  # size limit of the zoo's git repository
 
 
-def package(out: str, url: str | None = None) -> None:
-    """Write the zoo's form of this bundle to the new or empty folder OUT.
+def package(output_dir: str, url: str | None = None) -> None:
+    """Write the bundle, as tracked by git, in three forms to the new or empty folder OUTPUT_DIR.
 
-    OUT/lung_ct_registration is the folder of a pull request: what git tracks of the bundle, with large_files.yml in
-    place of files above 25 MB. These, the weights and their TorchScript export, are OUT/large_files, to be uploaded.
-    OUT/lung_ct_registration.zip holds everything: monai.bundle's `download`, `load` and `load_bundle_config` take it.
+    OUTPUT_DIR/lung_ct_registration is the folder for a pull request to the model zoo. Its large_files.yml replaces the
+    files above 25 MB, the weights and their TorchScript export. These are in OUTPUT_DIR/large_files, for upload.
+    OUTPUT_DIR/lung_ct_registration.zip holds everything in one file, for monai.bundle's `download` and `load`.
+    OUTPUT_DIR/huggingface is the content of a Hugging Face model repository: everything, with a model card.
 
     Args:
-        out: folder, made if missing; appears when all is done.
-        url: address under which the files of OUT/large_files will be found, without their names; that folder's own if
-            missing, which serves on this machine alone.
+        output_dir: folder, created if missing; appears when all files are complete.
+        url: address of the uploaded large files, without their names; by default OUTPUT_DIR/large_files itself, which
+            works on this machine only.
     """
-    folder = Path(out).resolve()
+    import torch
+
+    from bundle.io import atomic_path, check_weights
+
+    folder = Path(output_dir).resolve()
     if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
-        raise FileExistsError(f"{out}: expected a new or an empty folder, found a file or a folder with files")
+        raise FileExistsError(f"{output_dir}: expected a new or an empty folder, found a file or a folder with files")
     address = url or (folder / "large_files").as_uri()
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", *CONTENT], cwd=BUNDLE_ROOT, check=True, capture_output=True, text=True
-    ).stdout.split("\0")
     with atomic_path(folder) as temporary:
         bundle = temporary / NAME
-        for name in filter(None, tracked):
-            (bundle / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(BUNDLE_ROOT / name, bundle / name)
+        copy_tracked(bundle)
+        weights = bundle / "models" / "model.pt"
+        check_weights(weights, torch.load(weights, map_location="cpu", weights_only=True))
         export_torchscript(bundle)
+        write_huggingface(temporary / "huggingface", bundle)
         files = sorted(path for path in bundle.rglob("*") if path.is_file())
         large = [path for path in files if path.stat().st_size > LARGE_BYTES]
         (bundle / "large_files.yml").write_text(list_large_files(bundle, large, address))
@@ -59,11 +60,30 @@ def package(out: str, url: str | None = None) -> None:
         (temporary / "large_files").mkdir()
         for path in large:
             path.rename(temporary / "large_files" / path.name)
-    log.info("%s: done; large_files.yml expects large_files at %s", out, address)
+    log.info("%s: done; large_files.yml expects large_files at %s", output_dir, address)
+
+
+def copy_tracked(bundle: Path) -> None:
+    """Copy the files of the bundle that git tracks, as they are in the working tree, to the folder BUNDLE."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", *CONTENT], cwd=BUNDLE_ROOT, check=True, capture_output=True, text=True
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(BUNDLE_ROOT / name, bundle / name)
+
+
+def write_huggingface(folder: Path, bundle: Path) -> None:
+    """Copy BUNDLE to FOLDER with a model card as README.md; the bundle's own README.md becomes USAGE.md."""
+    from bundle.hosts.hugging_face import README_NAME, model_card
+
+    shutil.copytree(bundle, folder)
+    (folder / "README.md").rename(folder / README_NAME)
+    (folder / "README.md").write_text(model_card(bundle, NAME), encoding="utf-8")
 
 
 def export_torchscript(bundle: Path) -> None:
-    """Export BUNDLE/models/model.pt to model.ts: the same every time, without paths of this machine."""
+    """Export BUNDLE/models/model.pt to model.ts, reproducibly and without paths of this machine."""
     log.info("models/model.ts: exporting the network")
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}  # the hash seed orders its code
     subprocess.run(
@@ -73,12 +93,12 @@ def export_torchscript(bundle: Path) -> None:
     path = bundle / "models" / "model.ts"
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith((".debug_pkl", "serialization_id"))]
-        contents = {name: archive.read(name) for name in names}  # what is left out only words error messages
+        contents = {name: archive.read(name) for name in names}  # the rest is for error messages only
     write_zip(path, contents)
 
 
 def list_large_files(bundle: Path, paths: list[Path], url: str) -> str:
-    """The text of large_files.yml for files of BUNDLE that will be found under URL."""
+    """Content of large_files.yml for files of BUNDLE that will be uploaded to URL."""
     lines = ["large_files:"]
     for path in paths:
         lines += [
@@ -91,7 +111,7 @@ def list_large_files(bundle: Path, paths: list[Path], url: str) -> str:
 
 
 def write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Write a zip that is the same byte for byte whenever and wherever it is made: no times, owners or compressor."""
+    """Write an uncompressed zip without times and owners: equal contents give equal bytes."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in contents.items():
             entry = zipfile.ZipInfo(name)  # dated 1980
@@ -101,4 +121,4 @@ def write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    fire.Fire(package)
+    run(package, old_names={"out": "output_dir"})

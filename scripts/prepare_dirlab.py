@@ -1,49 +1,40 @@
-"""Turn DIR-Lab downloads into NIfTI, landmarks and a pairs file."""
+"""Convert DIR-Lab downloads to NIfTI scans, landmark files and a pairs file."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import fire
-import numpy as np
 from tqdm import tqdm
 
-from bundle.data import check_pairs
-from bundle.data.pairs import PAIRS_FILE
-from bundle.io import atomic_path, check_landmark_pair, read_landmarks_mm, write_image, write_landmarks_csv
-from bundle.io.dirlab import GRIDS, PREFIXES, DirlabCase, find_cases
+from scripts.cli import run
 
 log = logging.getLogger(__name__)
 
-CASE_NAMES = [f"{PREFIXES[collection]}{number}" for collection, grids in GRIDS.items() for number in grids]
-OUTPUTS = {
-    "fixed": "fixed.nii.gz",
-    "moving": "moving.nii.gz",
-    "fixed_landmarks": "fixed_landmarks.csv",
-    "moving_landmarks": "moving_landmarks.csv",
-}
-
 
 def prepare_dirlab(
-    source: str, out: str, *, training: str | Sequence[str] = (), validation: str | Sequence[str] = ()
+    source: str, output_dir: str, *, training: str | Sequence[str] = (), validation: str | Sequence[str] = ()
 ) -> None:
-    """Convert the DIR-Lab COPDgene and 4DCT cases found below SOURCE to OUT/CASE/ and list them in OUT/pairs.json.
+    """Convert the DIR-Lab COPDgene and 4DCT cases below SOURCE to OUTPUT_DIR/CASE/; list them in OUTPUT_DIR/pairs.json.
 
-    Scans become NIfTI (int16, HU, native grid; inhale is fixed, exhale moving), landmarks .csv (LPS mm). Cases already
-    converted are kept, so it can be stopped and run again, and the two collections may be added one after the other.
+    Scans become NIfTI (int16, HU, native grid; inhale is fixed, exhale moving), landmarks .csv (LPS mm). Converted
+    cases are kept: interrupted runs resume, and the two collections can be added one after the other.
 
     Args:
         source: folder with the unpacked downloads, any subset of cases at any depth.
-        out: folder to write, made if missing.
+        output_dir: folder, created if missing.
         training: cases for the section `training`, such as copd1,copd2; all others go to `test`.
         validation: cases for the section `validation`.
+    Raises: SystemExit if no case is usable; ValueError if TRAINING or VALIDATION names an unknown or unusable case.
     """
+    from bundle.data.dirlab_pairs import case_names, convert_case, write_pairs
+    from bundle.data.pairs import PAIRS_FILE
+    from bundle.io.dirlab import find_cases
+
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sections = {"training": _names(training), "validation": _names(validation)}
-    folder = Path(out)
+    sections = {"training": case_names(training), "validation": case_names(validation)}
+    folder = Path(output_dir)
     cases = find_cases(source)
     folder.mkdir(parents=True, exist_ok=True)
     problems = {}
@@ -60,58 +51,5 @@ def prepare_dirlab(
     log.info("%d cases in %s", len(usable), folder / PAIRS_FILE)
 
 
-def convert_case(case: DirlabCase, folder: Path) -> None:
-    """Write one case; one that is complete is left alone. Raises: as the readers do, before anything is written."""
-    if _is_complete(case.name, folder):
-        return
-    fixed = read_landmarks_mm(case.file("fixed_landmarks"), case.header("fixed"))
-    moving = read_landmarks_mm(case.file("moving_landmarks"), case.header("moving"))
-    check_landmark_pair(case.file("fixed_landmarks"), fixed, case.file("moving_landmarks"), moving)
-    volumes = {"fixed": case.read_volume_hu("fixed"), "moving": case.read_volume_hu("moving")}
-    folder.mkdir(exist_ok=True)
-    for role, volume_hu in volumes.items():
-        write_image(folder / OUTPUTS[role], volume_hu, case.affine, dtype=np.int16)
-    write_landmarks_csv(folder / OUTPUTS["fixed_landmarks"], fixed)
-    write_landmarks_csv(folder / OUTPUTS["moving_landmarks"], moving)
-
-
-def write_pairs(folder: Path, *, training: Sequence[str], validation: Sequence[str]) -> list[str]:
-    """List the complete cases of `folder` in its pairs file; returns their names.
-
-    Raises: ValueError if `training` or `validation` names a case that is missing or broken.
-    """
-    usable = [name for name in CASE_NAMES if _is_complete(name, folder / name)]
-    unknown = {*training, *validation} - set(usable)
-    if unknown:
-        raise ValueError(
-            f"{folder}: no usable case: {', '.join(sorted(unknown))}; there are {', '.join(usable) or 'none'}"
-        )
-    sections: dict[str, list[dict[str, str]]] = {"training": [], "validation": [], "test": []}
-    for name in usable:
-        section = "training" if name in training else "validation" if name in validation else "test"
-        sections[section].append({"name": name} | {role: f"{name}/{file}" for role, file in OUTPUTS.items()})
-    if usable:
-        with atomic_path(folder / PAIRS_FILE) as temporary:
-            temporary.write_text(json.dumps(sections, indent=2) + "\n")
-    return usable
-
-
-def _is_complete(name: str, folder: Path) -> bool:
-    pair = {role: str(folder / file) for role, file in OUTPUTS.items()}
-    try:
-        check_pairs([{"name": name} | pair])
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
-
-
-def _names(value: str | Sequence[str]) -> list[str]:
-    names = [name.strip() for name in (value.split(",") if isinstance(value, str) else value) if name.strip()]
-    unknown = set(names) - set(CASE_NAMES)
-    if unknown:
-        raise ValueError(f"no DIR-Lab case: {', '.join(sorted(unknown))}; expected names such as copd1 or 4dct10")
-    return names
-
-
 if __name__ == "__main__":
-    fire.Fire(prepare_dirlab)
+    run(prepare_dirlab, old_names={"out": "output_dir"})

@@ -1,4 +1,4 @@
-"""Make pairs with a ground-truth field from single CTs, or draw six of them."""
+"""Generate pairs with a ground-truth field from single CTs, or draw six of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import fire
-
-from bundle.synthetic.breath.dataset import read_with_lungs, write_breaths
-from bundle.synthetic.breath.picture import draw_simulated_motion
-from bundle.synthetic.breath.rand_simulate_motion import RandSimulateMotiond
+from scripts.cli import run
 
 log = logging.getLogger(__name__)
 SAMPLES = 6  # in the picture
@@ -18,32 +14,34 @@ SAMPLES = 6  # in the picture
 
 def write(
     scans: Sequence[str] | str,
-    out: str,
+    output_dir: str,
     num_training: int = 24,
     num_validation: int = 2,
     num_test: int = 3,
     seed: int = 0,
     workers: int = 1,
 ) -> None:
-    """Write simulated pairs (NIfTI, csv) and OUT/pairs.json; pairs already there from the same arguments are kept.
+    """Write simulated pairs (NIfTI, csv) and OUTPUT_DIR/pairs.json; existing pairs with the same arguments are kept.
 
-    Each section takes the scans in turn from the first on: with 3 scans, 24 training pairs are 8 breaths of each, and 2
-    validation pairs one breath each of the first two. The sections thus share patients, never breaths: call twice, with
-    other scans and folders, for pairs of patients that were not trained on.
+    Each section cycles through the scans: with 3 scans, 24 training pairs are 8 breaths of each scan, and 2 validation
+    pairs are one breath of each of the first two. Sections share patients but no breaths. For held-out patients, run
+    the command again with other scans and another folder.
 
     Args:
-        scans: CTs at inhale, of different file names: --scans A,B,C.
-        out: folder, made if missing.
-        num_training: pairs to train on.
-        num_validation: pairs to choose a checkpoint by.
-        num_test: pairs to report.
-        seed: gives the same pairs again, whatever the numbers of pairs are.
-        workers: pairs made at a time, by threads of this process; each needs about 3 GB. The pairs do not depend on it.
-    Raises: ValueError if two scans have the same file name, or one has no lung.
+        scans: CTs at inhale with different file names: --scans A,B,C.
+        output_dir: folder, created if missing.
+        num_training: training pairs.
+        num_validation: validation pairs.
+        num_test: test pairs.
+        seed: equal seeds give equal pairs, independent of the numbers of pairs.
+        workers: pairs generated at a time, in threads; each needs about 3 GB. Pairs do not depend on it.
+    Raises: ValueError if two scans have the same file name, or no lung is found in a scan.
     """
+    from bundle.synthetic.breath.dataset import write_breaths
+
     paths = [Path(scan) for scan in (scans.split(",") if isinstance(scans, str) else scans)]
     file = write_breaths(
-        out,
+        output_dir,
         scans=paths,
         num_training=num_training,
         num_validation=num_validation,
@@ -54,24 +52,28 @@ def write(
     log.info("%s: %d pairs", file, num_training + num_validation + num_test)
 
 
-def draw(scan: str, out: str = "docs/pictures/simulated_motion.png", seed: int = 0) -> None:
-    """Draw six pairs made from the CT SCAN into the picture OUT.
+def draw(scan: str, output: str = "docs/pictures/simulated_motion.png", seed: int = 0) -> None:
+    """Draw six pairs simulated from the CT SCAN.
 
     Args:
         scan: CT at inhale.
-        out: a PNG; its folder is made if missing.
-        seed: gives the same pairs again.
-    Raises: ValueError if the scan has no lung.
+        output: PNG file; its folder is created if missing.
+        seed: equal seeds give equal pairs.
+    Raises: ValueError if no lung is found in the scan.
     """
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    from bundle.synthetic.breath import RandSimulateMotiond
+    from bundle.synthetic.breath.dataset import read_with_lungs
+    from bundle.synthetic.breath.picture import draw_simulated_motion
+
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
     image, mask = read_with_lungs(Path(scan))
     simulate = RandSimulateMotiond("scan")
     simulate.set_random_state(seed=seed)
     samples = [simulate({"scan": image, "scan_mask": mask}) for _ in range(SAMPLES)]
-    draw_simulated_motion(samples, Path(out))
-    log.info("%s: %d pairs from %s", out, SAMPLES, scan)
+    draw_simulated_motion(samples, Path(output))
+    log.info("%s: %d pairs from %s", output, SAMPLES, scan)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    fire.Fire({"write": write, "draw": draw})
+    run({"write": write, "draw": draw}, old_names={"out": ("output_dir", "output")})

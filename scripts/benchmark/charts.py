@@ -1,4 +1,4 @@
-"""Charts of a benchmark: how the errors of each method are distributed, and how they grow with the motion."""
+"""Charts of a benchmark: error distribution of each method, and error against initial displacement."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from scripts.benchmark.result import BenchmarkResult
 from scripts.benchmark.table import by_data
 
 DPI = 110
-MIN_TRE_MM = 0.1  # where the logarithmic axis begins; smaller errors are drawn there
+MIN_TRE_MM = 0.1  # lower end of the logarithmic axis; smaller errors are drawn there
 WHISKERS_PERCENT = (5, 95)
-LANDMARKS_A_BIN = 25  # fewer give no stable median
+LANDMARKS_A_BIN = 25  # fewer do not give a stable median
 MAX_BINS = 8
 COLOUR_ORDER = (
     7,
@@ -36,14 +36,14 @@ COLOUR_ORDER = (
 
 
 def draw_tre_distribution(path: Path, results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> None:
-    """Write a PNG: a panel for each data set, a box for each method over the errors of all landmarks.
+    """Write a PNG with a panel per data set and a box plot of the landmark errors of each method.
 
-    Boxes hold the middle half of the landmarks, whiskers the middle 90 %; the number beside them is the median.
+    Boxes span the middle 50 % of the landmarks, whiskers the middle 90 %; the number is the median.
 
     Args:
-        path: where to.
+        path: PNG file.
         results: in any order.
-        labels: what each method is called, in the order of the rows.
+        labels: label of each method, in the order of the rows.
     """
     panels = dict(by_data(results))
     used = [method for method in labels if any(result.method == method for result in results)]
@@ -60,7 +60,7 @@ def draw_tre_distribution(path: Path, results: Sequence[BenchmarkResult], labels
                 _draw_box(axes, row, np.maximum(errors_mm, MIN_TRE_MM), colours[method])
         axes.set(title=f"{data} ({_count(of_data)} landmarks)", xlabel="TRE, mm (number: median)", xscale="log")
         _format_log(axes, "x")
-        axes.set_xlim(right=axes.get_xlim()[1] * 1.6)  # room for the numbers
+        axes.set_xlim(right=axes.get_xlim()[1] * 1.6)  # space for the numbers
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
     grid[0].set_yticks(range(len(used)), [labels[method] for method in used])
@@ -70,9 +70,9 @@ def draw_tre_distribution(path: Path, results: Sequence[BenchmarkResult], labels
 
 
 def draw_tre_by_displacement(path: Path, results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> None:
-    """Write a PNG: a panel for each data set, median error against the distance before registration.
+    """Write a PNG with a panel per data set: median TRE of each method against the TRE before registration.
 
-    Landmarks are put into bins of equal count by that distance; a line through the bins for each method.
+    Landmarks are binned by their TRE before registration, in bins of equal count.
 
     Args: see `draw_tre_distribution`.
     """
@@ -91,7 +91,7 @@ def draw_tre_by_displacement(path: Path, results: Sequence[BenchmarkResult], lab
                 errors = np.maximum(np.concatenate([result.tre_mm for result in chosen]), MIN_TRE_MM)
                 x, y = binned_medians(initial, errors)
                 handles[method] = axes.plot(x, y, color=colours[method], marker="o", markersize=3.5)[0]
-        axes.set(title=data, xlabel="distance before registration, mm", yscale="log")
+        axes.set(title=data, xlabel="TRE before registration, mm", yscale="log")
         _format_log(axes, "y")
         axes.grid(alpha=0.3)
     grid[0].set_ylabel("median TRE, mm")
@@ -108,7 +108,7 @@ def draw_tre_by_displacement(path: Path, results: Sequence[BenchmarkResult], lab
 
 
 def _colours(labels: Mapping[str, str]) -> dict[str, tuple[float, float, float]]:
-    """The same colour for a method in every chart, whichever others are there."""
+    """Colour of each method, the same in every chart."""
     palette = matplotlib.colormaps["tab10"]
     return {method: palette(COLOUR_ORDER[row % palette.N])[:3] for row, method in enumerate(labels)}
 
@@ -139,14 +139,14 @@ def _draw_box(axes: Axes, row: int, errors_mm: np.ndarray, colour: tuple[float, 
 
 
 def binned_medians(initial_mm: np.ndarray, errors_mm: np.ndarray) -> tuple[list[float], list[float]]:
-    """Median distance and median error of bins of equal count, smallest distance first."""
+    """Median initial and median final TRE of bins of equal count, smallest initial TRE first."""
     order = np.argsort(initial_mm, kind="stable")
     bins = np.array_split(order, int(np.clip(len(order) // LANDMARKS_A_BIN, 1, MAX_BINS)))
     return [float(np.median(initial_mm[part])) for part in bins], [float(np.median(errors_mm[part])) for part in bins]
 
 
 def _format_log(axes: Axes, axis: str) -> None:
-    """Plain millimetres at 1, 2 and 5 of each decade."""
+    """Label a logarithmic axis in mm at 1, 2 and 5 of each decade."""
     chosen = axes.xaxis if axis == "x" else axes.yaxis
     chosen.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     chosen.set_major_formatter(FormatStrFormatter("%g"))

@@ -1,4 +1,4 @@
-"""Time and memory of the local correlation loss beside MONAI's, forward and backward."""
+"""Time and memory of our LNCC loss and MONAI's, forward and backward."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import statistics
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import fire
-import monai
-import torch
-from monai.losses import LocalNormalizedCrossCorrelationLoss
-from torch import nn
+from scripts.cli import run
 
-from bundle.io import atomic_path
-from bundle.losses import LocalCrossCorrelationLoss
+if TYPE_CHECKING:
+    from torch import nn
 
 log = logging.getLogger(__name__)
 WINDOW_VOX = 5
@@ -26,20 +23,26 @@ SEED = 0
 
 
 def benchmark_losses(
-    out: str = "docs/benchmarks/losses.csv",
+    output: str = "docs/benchmarks/losses.csv",
     sides: tuple[int, ...] = (64, 96, 128),
     repeats: int = 9,
     threads: int = 2,
 ) -> None:
-    """Measure both losses on noise of SIDE^3 voxels, print the table and write it to OUT.
+    """Measure both losses on noise of SIDE^3 voxels, print the table and write it to OUTPUT.
 
     Args:
-        out: CSV file, one row a loss and side.
-        sides: of the cubic images, in voxels.
-        repeats: timed runs, after one to warm up; the median counts.
-        threads: of torch; the table calls the machine by them.
+        output: CSV file, one row per loss and side.
+        sides: sides of the cubic images, in voxels.
+        repeats: timed runs after one warm-up run; the median is reported.
+        threads: threads of torch, reported as the device.
     """
-    # Read by the measuring processes when they load torch: threads that spin lose whole time slices on a busy machine.
+    import monai
+    import torch
+
+    from bundle.io import atomic_path
+    from bundle.reports.markdown import markdown_table
+
+    # For the measuring processes: waiting threads that spin slow each other down on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     rows = [
         {
@@ -54,20 +57,24 @@ def benchmark_losses(
         for side in sides
         for name in LOSSES
     ]
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(out) as temporary, temporary.open("w", newline="") as file:
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(output) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    for line in (list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)):
-        log.info("| %s |", " | ".join(map(str, line)))
+    for line in markdown_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]):
+        log.info("%s", line)
 
 
 def _ours() -> nn.Module:
+    from bundle.losses import LocalCrossCorrelationLoss
+
     return LocalCrossCorrelationLoss(window_vox=WINDOW_VOX)
 
 
 def _monai() -> nn.Module:
+    from monai.losses import LocalNormalizedCrossCorrelationLoss
+
     return LocalNormalizedCrossCorrelationLoss(kernel_size=WINDOW_VOX, kernel_type="rectangular")
 
 
@@ -78,13 +85,15 @@ LOSSES = {
 
 
 def _measure_alone(name: str, side: int, repeats: int, threads: int) -> dict[str, str]:
-    """Measure in a new process, whose peak memory is its own."""
+    """Measure in a new process, so that the peak memory is that of one loss."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure, (name, side, repeats, threads))
 
 
 def _measure(name: str, side: int, repeats: int, threads: int) -> dict[str, str]:
-    """Seconds of forward and backward, median and range, and what they add to the process's memory at the peak."""
+    """Median and range of the seconds of forward and backward, and the memory they add to the process's peak."""
+    import torch
+
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore")
     generator = torch.Generator().manual_seed(SEED)
@@ -108,13 +117,13 @@ def _measure(name: str, side: int, repeats: int, threads: int) -> dict[str, str]
 
 
 def _memory_mib(key: str) -> float:
-    """Memory of this process from Linux: VmRSS now, VmHWM at its peak (`getrusage` would count the parent's, too)."""
+    """Memory of this process on Linux: VmRSS now, VmHWM at its peak (`getrusage` would include the parent's)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return float(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status: no line {key}")
+    raise RuntimeError(f"/proc/self/status: expected a line {key}, found none")
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    fire.Fire(benchmark_losses)
+    run(benchmark_losses, old_names={"out": "output"})

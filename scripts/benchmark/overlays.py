@@ -1,4 +1,4 @@
-"""One picture of a pair that shows what each method made of it."""
+"""Picture of a pair with the result of each method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bundle.reports.overview import overlay
 from bundle.reports.planes import PLANES, CanonicalView, window
 from bundle.resample import AIR_HU, resample_displaced
 
-CORONAL = PLANES[1]  # breathing moves along this plane
+CORONAL = PLANES[1]  # contains the main direction of breathing motion
 MAX_COLUMNS = 5
 PANEL_INCH = 2.5
 DPI = 100
@@ -32,17 +32,17 @@ def draw_benchmark_overlays(
     displacements_mm: Mapping[str, Tensor],
     title: str = "",
 ) -> None:
-    """Write a PNG: the coronal slice where the mask is widest, fixed (green) under moving (magenta), for each method.
+    """Write a PNG with a panel per method: fixed (green) and warped (magenta) in the widest coronal slice of the mask.
 
-    Grey is agreement.
+    Grey indicates agreement.
 
     Args:
-        path: where to.
+        path: PNG file.
         fixed: (H, W, D) HU.
         moving: (h, w, d) HU on its own grid.
         affine, moving_affine: (4, 4), voxel to RAS mm, of the two grids.
-        mask: (H, W, D), the fixed lungs.
-        displacements_mm: (3, H, W, D), RAS mm, of each method by the heading of its panel.
+        mask: (H, W, D), fixed lung mask.
+        displacements_mm: (3, H, W, D), RAS mm, field of each method by panel heading.
         title: first line.
     """
     view = CanonicalView(affine)

@@ -1,7 +1,7 @@
-"""Run a command in a process of its own and tell what it took.
+"""Run a command in its own process and measure its time and memory.
 
-The command is started by this file, run as a script with the standard library alone: Linux counts the memory of whoever
-starts a process into its peak, and a parent that has loaded torch would hide a small child.
+This file, run as a script that imports only the standard library, starts the command: on Linux a child's peak memory
+includes the memory of the parent at the fork, so a parent that imported torch would mask a small child.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import NamedTuple
 
 
 class Cost(NamedTuple):
-    """Wall time from start to end, and the resident memory at the peak of the largest process of the command."""
+    """Wall time from start to end, and peak resident memory of the command's largest process."""
 
     time_s: float
     peak_memory_mib: float
 
 
 def run_measured(command: list[str], *, folder: Path, cwd: Path, environment: dict[str, str]) -> Cost:
-    """Run a command; what it says goes to FOLDER/log.txt, what it took to FOLDER/cost.json.
+    """Run a command; write its output to FOLDER/log.txt and its cost to FOLDER/cost.json.
 
     Args:
         command: program and arguments.
         folder: existing folder.
-        cwd: where the command runs.
-        environment: variables that it gets in addition to ours.
-    Raises: RuntimeError with the last lines of its log if it fails.
+        cwd: working folder of the command.
+        environment: variables added to those of this process.
+    Raises: RuntimeError with the last lines of the log if the command fails.
     """
     record, log = folder / "cost.json", folder / "log.txt"
     record.unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def _main(record: str, *command: str) -> None:
     cost = {
         "exit_code": os.waitstatus_to_exitcode(status),
         "time_s": round(time.perf_counter() - start, 3),
-        "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),  # Linux counts in KiB
+        "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),  # KiB on Linux
     }
     Path(record).write_text(json.dumps(cost) + "\n")
 

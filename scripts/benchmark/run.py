@@ -1,4 +1,4 @@
-"""Compare registration methods on the pairs of a file, each in a process of its own."""
+"""Run registration methods on pairs, each run in its own process, and report the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bundle.io import ScanReader, read_displacement
 from bundle.lung import LungRegiond
 from bundle.transforms import ReadLandmarksd
 from scripts.benchmark.charts import draw_tre_by_displacement, draw_tre_distribution
-from scripts.benchmark.methods import FIELD, METHODS, NO_REGISTRATION, ROOT, Job, make_job, method_names
+from scripts.benchmark.methods import FIELD, METHODS, NO_REGISTRATION, ROOT, Job, make_job
 from scripts.benchmark.overlays import draw_benchmark_overlays
 from scripts.benchmark.process import Cost, run_measured
 from scripts.benchmark.result import BenchmarkResult, score_field
@@ -30,72 +30,56 @@ log = logging.getLogger(__name__)
 
 LABELS = {name: method.label for name, method in METHODS.items()}
 NO_COST = Cost(math.nan, math.nan)
-GRID_TOLERANCE_MM = 1e-2  # NIfTI keeps its affine in single precision
+GRID_TOLERANCE_MM = 1e-2  # NIfTI stores its affine in single precision
 
 
-def benchmark(
-    pairs_file: str,
-    out: str,
-    section: str = "test",
-    data: str | None = None,
-    methods: str | Sequence[str] = tuple(METHODS),
-    tools_python: str | None = None,
-    weights: str = str(ROOT / "models" / "model.pt"),
-    voxelmorph_weights: str | None = None,
-    no_cost_volume_weights: str | None = None,
-    threads: int | None = None,
+def run_benchmark(
+    pairs: Sequence[Mapping[str, str]],
+    directory: Path,
+    *,
+    data: str,
+    methods: Sequence[str],
+    weights: Mapping[str, str | None],
+    tools_python: str | None,
+    threads: int,
 ) -> None:
-    """Run METHODS on every pair of PAIRS_FILE and report all results that are in OUT, these and earlier ones.
-
-    The methods take turns on each pair. Finished results are kept in OUT/DATA/PAIR/METHOD.json and left out when called
-    again with the same settings; delete a file to repeat its run after a change of the code.
+    """Run methods on pairs in turns, skip finished runs, and report all results of a directory.
 
     Args:
-        pairs_file: pairs file or a folder with one; the pairs need landmarks.
-        out: folder for results, tables and pictures, made if missing.
-        section: of the pairs file.
-        data: what the table calls these pairs; the name of the folder they are in if missing.
-        methods: names, separated by commas; see `METHODS`.
-        tools_python: Python of the environment of requirements-benchmark.txt, for elastix, ants and convexadam.
-        weights: of the RRN.
-        voxelmorph_weights: trained with configs/voxelmorph.json.
-        no_cost_volume_weights: trained with configs/no_cost_volume.json.
-        threads: each method may use; all cores if missing.
+        pairs: absolute paths, with landmarks.
+        directory: absolute path; created if missing.
+        data: name of the data set.
+        methods: keys of `METHODS`.
+        weights, tools_python: see `make_job`.
+        threads: threads per method.
+    Raises: ValueError, see `make_job`; RuntimeError, after the report, if runs failed.
     """
-    pairs = pairs_with_landmarks(pairs_file, section)
-    names = method_names(methods)
-    folder = Path(out).resolve() / (data or _name_of(Path(pairs_file)))
-    files = {"rrn": weights, "voxelmorph": voxelmorph_weights, "no_cost_volume": no_cost_volume_weights}
+    folder = directory / data
     jobs = {
         pair["name"]: {
-            name: make_job(name, pair, folder / pair["name"] / name, weights=files, tools_python=tools_python)
-            for name in names
+            name: make_job(name, pair, folder / pair["name"] / name, weights=weights, tools_python=tools_python)
+            for name in methods
         }
         for pair in pairs
     }
     failures: list[str] = []
-    with tqdm(total=len(pairs) * len(names), unit="run") as progress, logging_redirect_tqdm():
+    with tqdm(total=len(pairs) * len(methods), unit="run") as progress, logging_redirect_tqdm():
         for pair in pairs:
-            failures += _run_case(pair, jobs[pair["name"]], threads or os.cpu_count() or 1, progress)
-    report(out)
+            failures += _run_case(pair, jobs[pair["name"]], threads, progress)
+    write_report(directory)
     if failures:
         raise RuntimeError(f"{len(failures)} runs failed:\n" + "\n".join(failures))
 
 
-def report(out: str) -> None:
-    """Write the tables benchmark.md and benchmark.csv and the charts of all results in OUT.
-
-    Args:
-        out: folder of a benchmark.
-    """
-    folder = Path(out)
-    results = [BenchmarkResult.read(path) for path in sorted(folder.glob("*/*/*.json"))]
+def write_report(directory: Path) -> None:
+    """Write the tables and charts of all results in a directory. Raises: ValueError if it contains none."""
+    results = [BenchmarkResult.read(path) for path in sorted(directory.glob("*/*/*.json"))]
     if not results:
-        raise ValueError(f"{out}: no result of a benchmark in this folder")
-    write_benchmark_tables(folder, results, LABELS)
-    draw_tre_distribution(folder / "tre_distribution.png", results, LABELS)
-    draw_tre_by_displacement(folder / "tre_by_displacement.png", results, LABELS)
-    log.info((folder / "benchmark.md").read_text())
+        raise ValueError(f"{directory}: expected at least one benchmark result DATA/PAIR/METHOD.json, found none")
+    write_benchmark_tables(directory, results, LABELS)
+    draw_tre_distribution(directory / "tre_distribution.png", results, LABELS)
+    draw_tre_by_displacement(directory / "tre_by_displacement.png", results, LABELS)
+    log.info((directory / "benchmark.md").read_text())
 
 
 def pairs_with_landmarks(pairs_file: str, section: str) -> list[dict[str, str]]:
@@ -108,8 +92,8 @@ def pairs_with_landmarks(pairs_file: str, section: str) -> list[dict[str, str]]:
 
 
 def _run_case(pair: Mapping[str, str], jobs: Mapping[str, Job], threads: int, progress: tqdm) -> list[str]:
-    """Run what is missing of a pair and draw its picture; returns what failed."""
-    case: dict[str, Any] = {}  # loaded once something has to be scored
+    """Run the unfinished methods of a pair and draw its picture; return the failures."""
+    case: dict[str, Any] = {}  # loaded when the first result is scored
     failures = []
     for name, job in jobs.items():
         progress.set_description(f"{pair['name']}, {name}")
@@ -121,9 +105,9 @@ def _run_case(pair: Mapping[str, str], jobs: Mapping[str, Job], threads: int, pr
             try:
                 result = _run(name, job, case, settings, threads)
             except (RuntimeError, FileNotFoundError) as error:
-                log.error("%s, %s: %s", pair["name"], name, error)  # the others go on
+                log.error("%s, %s: %s", pair["name"], name, error)  # the other methods still run
                 failures.append(f"{pair['name']}, {name}: {job.folder / 'log.txt'}")
-                file.unlink(missing_ok=True)  # an old one had other settings
+                file.unlink(missing_ok=True)  # an earlier result had other settings
             else:
                 result.write(file)
         progress.update()
@@ -139,7 +123,7 @@ def _run(name: str, job: Job, case: Mapping[str, Any], settings: str, threads: i
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / FIELD).unlink(missing_ok=True)
         environment = {key: str(threads) for key in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")}
-        # threads that spin while they wait lose whole time slices on a busy machine
+        # waiting threads that spin slow each other down on a busy machine
         environment["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "passive")
         cost = run_measured(job.command, folder=job.folder, cwd=ROOT, environment=environment)
     job.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -152,21 +136,21 @@ def _run(name: str, job: Job, case: Mapping[str, Any], settings: str, threads: i
     )
     initial_mm = torch.linalg.vector_norm(fixed - moving, dim=1).tolist()
     data, pair_name = job.folder.parts[-3:-1]
-    machine = f"{os.cpu_count()} CPU cores ({threads} threads a method)"
+    machine = f"{os.cpu_count()} CPU cores ({threads} threads per method)"
     if torch.cuda.is_available():
         machine += f", {torch.cuda.get_device_name()}"
     return BenchmarkResult(data, pair_name, name, initial_mm, *score, *cost, machine=machine, settings=settings)
 
 
 def _load_case(pair: Mapping[str, str]) -> dict[str, Any]:
-    """Scans, landmarks and the fixed lung mask, found where the pair has none."""
+    """Load scans, landmarks and the fixed lung mask; segment the lungs if the pair has no mask."""
     keys = ["fixed", "moving", "fixed_mask"]
     load = LoadImaged(keys, reader=ScanReader, ensure_channel_first=True, allow_missing_keys=True)
     return Compose([load, ReadLandmarksd(["fixed", "moving"]), LungRegiond(["fixed"])])(dict(pair))
 
 
 def _field_mm(folder: Path, case: Mapping[str, Any]) -> Tensor:
-    """The field (3, H, W, D), RAS mm, that a method left in its folder; zero for no registration."""
+    """Read the field (3, H, W, D), RAS mm, from a method's folder; zero for no registration."""
     fixed = case["fixed"]
     if folder.name == NO_REGISTRATION:
         return torch.zeros(3, *fixed.shape[1:])
@@ -180,7 +164,7 @@ def _field_mm(folder: Path, case: Mapping[str, Any]) -> Tensor:
 
 
 def _draw_overlays(case: Mapping[str, Any], folder: Path) -> None:
-    """Draw all results of a pair that are in its folder, these and earlier ones."""
+    """Draw all results in the folder of a pair, including earlier ones."""
     files = {name: folder / f"{name}.json" for name in METHODS}
     results = {name: BenchmarkResult.read(file) for name, file in files.items() if file.exists()}
     if not results:
@@ -196,7 +180,3 @@ def _draw_overlays(case: Mapping[str, Any], folder: Path) -> None:
         displacements_mm={heading: _field_mm(folder / name, case) for name, heading in headings.items()},
         title=f"{case['name']}: fixed green, warped magenta; mean TRE",
     )
-
-
-def _name_of(pairs_file: Path) -> str:
-    return pairs_file.resolve().name if pairs_file.is_dir() else pairs_file.resolve().parent.name

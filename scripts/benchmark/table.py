@@ -1,4 +1,4 @@
-"""Tables of a benchmark: Markdown for people, CSV for programs."""
+"""Tables of a benchmark in Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 
 from bundle.io.atomic import atomic_path
 from bundle.metrics import summarize_tre
+from bundle.reports.markdown import markdown_table
 from bundle.reports.tre_table import format_number
 from scripts.benchmark.result import BenchmarkResult
 
 HEADER = ("method", "TRE mean", "median", "p95", "folding %", "SDlogJ", "time, s", "memory, MiB")
-COLUMNS = {  # of the CSV, with the decimals of the Markdown table
+COLUMNS = {  # of the CSV: decimals in the Markdown table
     "tre_mean_mm": 2,
     "tre_median_mm": 2,
     "tre_p95_mm": 2,
@@ -26,15 +27,14 @@ COLUMNS = {  # of the CSV, with the decimals of the Markdown table
 }
 SIGNIFICANT_DIGITS = 6
 NOTE = (
-    "TRE in mm, continuous, read from each method's dense field in the same way: of each case mean, median and 95th "
-    "percentile over its landmarks, here the mean over cases. Folding and SDlogJ inside the fixed lungs, on the fixed "
-    "grid. Time and peak memory are those of the method's whole process, from its start to its end, loading and "
-    "writing included."
+    "TRE in mm, continuous, computed identically from each method's dense field: mean, median and 95th percentile over "
+    "the landmarks of each case, averaged over cases. Folding and SDlogJ inside the fixed lung mask, on the fixed "
+    "grid. Time and peak memory are of the method's whole process, including reading and writing."
 )
 
 
 def result_row(result: BenchmarkResult) -> dict[str, float]:
-    """The numbers of one result, keys as in `COLUMNS`."""
+    """Numbers of one result by the keys of `COLUMNS`."""
     summary = summarize_tre(torch.tensor(result.tre_mm, dtype=torch.float64))
     return {
         "tre_mean_mm": summary.mean_mm,
@@ -48,30 +48,30 @@ def result_row(result: BenchmarkResult) -> dict[str, float]:
 
 
 def benchmark_markdown(results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> str:
-    """One table for each data set, one row for each method.
+    """One table per data set with one row per method.
 
     Args:
         results: in any order.
-        labels: what each method is called, in the order of the rows.
+        labels: label of each method, in the order of the rows.
     """
     machines = sorted({result.machine for result in results})
     parts = ["# Benchmark", "", f"Measured on {'; '.join(machines)}. {NOTE}", ""]
     for data, of_data in by_data(results):
         cases = {result.case: len(result.tre_mm) for result in of_data}
         parts += [f"## {data}: {len(cases)} cases, {sum(cases.values())} landmarks", ""]
-        parts += ["| " + " | ".join(HEADER) + " |", "|" + "|".join(["---"] + ["---:"] * (len(HEADER) - 1)) + "|"]
+        table = []
         for method, label in labels.items():
             rows = [result_row(result) for result in of_data if result.method == method]
             if rows:
                 missing = "" if len(rows) == len(cases) else f" ({len(rows)} of {len(cases)} cases)"
                 cells = [_mean_cell([row[key] for row in rows], key) for key in COLUMNS]
-                parts.append("| " + " | ".join([label + missing, *cells]) + " |")
-        parts.append("")
+                table.append([label + missing, *cells])
+        parts += [*markdown_table(HEADER, table), ""]
     return "\n".join(parts)
 
 
 def write_benchmark_tables(directory: Path, results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> None:
-    """Write `benchmark.md` and `benchmark.csv` (one line a case and method) to an existing directory.
+    """Write `benchmark.md` and `benchmark.csv` (one line per case and method) to an existing directory.
 
     Args: see `benchmark_markdown`.
     """
@@ -88,7 +88,7 @@ def write_benchmark_tables(directory: Path, results: Sequence[BenchmarkResult], 
 
 
 def by_data(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, list[BenchmarkResult]]]:
-    """Data sets in alphabetical order with their results."""
+    """Yield data sets in alphabetical order with their results."""
     for data in sorted({result.data for result in results}):
         yield data, [result for result in results if result.data == data]
 

@@ -1,25 +1,28 @@
 """Register a pair with another tool; runs in the environment of requirements-benchmark.txt, without the bundle.
 
-HU are clipped to `WINDOW_HU`, air becomes zero, seeds are fixed where there is one. elastix and ANTs
-compare inside the fixed lung mask if the pair has one; convexAdam, whose masks must have even sides, goes without.
+HU are clipped to `WINDOW_HU` and shifted so that air is zero; seeds are fixed. elastix and ANTs use the fixed lung mask
+if the pair has one; convexAdam runs without, because it requires masks with even sides.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fire
-import itk
 import numpy as np
+
+if TYPE_CHECKING:
+    import itk
 
 WINDOW_HU = (-1000.0, 200.0)
 
-# Translation, affine, then a B-spline of 10 mm between control points; elastix's own defaults otherwise, but for the
-# erosion of the mask: by the reach of the coarsest smoothing, it leaves nothing of a lung on 2 mm voxels.
+# Translation, affine, B-spline with 10 mm control point spacing; otherwise elastix's defaults, except mask erosion: it
+# erodes by the support of the coarsest smoothing, which removes the whole lung at 2 mm voxels.
 ELASTIX_STAGES = ("translation", "affine", "bspline")
 ELASTIX_RESOLUTIONS = 4
 ELASTIX_GRID_MM = 10.0
@@ -34,37 +37,43 @@ ELASTIX_BSPLINE_SETTINGS = {
     "MaximumNumberOfIterations": ["500"],
     "NumberOfSpatialSamples": ["4096"],
 }
-ANTS_SETTINGS = {"type_of_transform": "SyN"}  # affine, then SyN; antspyx's own defaults otherwise
+ANTS_SETTINGS = {"type_of_transform": "SyN"}  # affine, then SyN; otherwise antspyx's defaults
 ANTS_SEED = 1
-CONVEXADAM_SETTINGS: dict[str, Any] = {}  # MIND features; its own defaults, after the scans' centres are aligned
+CONVEXADAM_SETTINGS: dict[str, Any] = {}  # MIND features; defaults, after the scans' centres are aligned
 
 
-def register(tool: str, fixed: str, moving: str, out: str, fixed_mask: str | None = None) -> None:
-    """Register MOVING to FIXED with TOOL and write OUT/displacement.nii.gz: ITK vectors, LPS mm, on the fixed grid.
+def register(tool: str, fixed: str, moving: str, output_dir: str, fixed_mask: str | None = None) -> None:
+    """Register MOVING to FIXED with TOOL; write OUTPUT_DIR/displacement.nii.gz: ITK vectors, LPS mm, on the fixed grid.
 
     Args:
         tool: elastix, ants or convexadam.
-        fixed: the scan whose grid carries the result; NIfTI, MHA/MHD or NRRD.
+        fixed: the scan whose grid the field is sampled on; NIfTI, MHA/MHD or NRRD.
         moving: the scan that is warped.
-        out: folder for the result, made if missing.
+        output_dir: folder for the result, created if missing.
         fixed_mask: lung mask of FIXED.
     """
+    import itk
+
     if tool not in TOOLS:
         raise ValueError(f"tool: expected one of {', '.join(TOOLS)}, got {tool!r}")
     scans = read_scan(fixed), read_scan(moving)
     mask = None if fixed_mask is None else itk.imread(fixed_mask, itk.UC)
-    write_displacement(Path(out) / "displacement.nii.gz", TOOLS[tool](*scans, mask), scans[0])
+    write_displacement(Path(output_dir) / "displacement.nii.gz", TOOLS[tool](*scans, mask), scans[0])
 
 
 def read_scan(path: str) -> itk.Image:
-    """Scan as float32, clipped to `WINDOW_HU`, lowest value 0: what centres of mass and padding with zeros expect."""
+    """Read a scan as float32, clipped to `WINDOW_HU`, air at 0 as centres of mass and zero padding require."""
+    import itk
+
     image = itk.imread(path, itk.F)
     clipped = np.clip(itk.array_from_image(image), *WINDOW_HU) - WINDOW_HU[0]
     return _image_like(image, clipped.astype(np.float32))
 
 
 def write_displacement(path: Path, vectors_mm: np.ndarray, fixed: itk.Image) -> None:
-    """Write LPS vectors (z, y, x, 3) on the grid of `fixed`, under a temporary name first."""
+    """Write LPS vectors (z, y, x, 3) on the grid of `fixed`, atomically. Raises: RuntimeError for another shape."""
+    import itk
+
     path.parent.mkdir(parents=True, exist_ok=True)
     expected = (*itk.array_view_from_image(fixed).shape, 3)
     if vectors_mm.shape != expected:
@@ -75,7 +84,9 @@ def write_displacement(path: Path, vectors_mm: np.ndarray, fixed: itk.Image) -> 
 
 
 def run_elastix(fixed: itk.Image, moving: itk.Image, fixed_mask: itk.Image | None) -> np.ndarray:
-    """LPS vectors (z, y, x, 3) found by elastix."""
+    """Register with elastix; return LPS vectors (z, y, x, 3), mm."""
+    import itk
+
     parameters = itk.ParameterObject.New()
     for stage in ELASTIX_STAGES:
         stage_map = parameters.GetDefaultParameterMap(stage, ELASTIX_RESOLUTIONS, ELASTIX_GRID_MM)
@@ -85,25 +96,27 @@ def run_elastix(fixed: itk.Image, moving: itk.Image, fixed_mask: itk.Image | Non
         parameters.AddParameterMap(stage_map)
     mask = {} if fixed_mask is None else {"fixed_mask": fixed_mask}
     _, found = itk.elastix_registration_method(fixed, moving, parameter_object=parameters, log_to_console=True, **mask)
-    with tempfile.TemporaryDirectory() as folder:  # it would write a copy into the working folder
+    with tempfile.TemporaryDirectory() as folder:  # otherwise a copy is written to the working folder
         return itk.array_from_image(itk.transformix_deformation_field(moving, found, output_directory=folder))
 
 
 def run_ants(fixed: itk.Image, moving: itk.Image, fixed_mask: itk.Image | None) -> np.ndarray:
-    """LPS vectors (z, y, x, 3) found by ANTs' SyN, with its affine."""
-    import ants  # each tool is loaded by its own run only: seconds and memory count
+    """Register with ANTs: affine, then SyN; return LPS vectors (z, y, x, 3), mm."""
+    import ants  # each run imports its own tool only: time and memory are measured
+    import itk
 
-    ants.config.set_ants_deterministic(False, seed_value=ANTS_SEED)  # "deterministic" would also mean one thread
+    ants.config.set_ants_deterministic(False, seed_value=ANTS_SEED)  # "deterministic" would limit ANTs to one thread
     scans = _to_ants(fixed), _to_ants(moving)
     mask = None if fixed_mask is None else _to_ants(fixed_mask)
     with tempfile.TemporaryDirectory() as folder:
         found = ants.registration(*scans, mask=mask, outprefix=f"{folder}/", **ANTS_SETTINGS)
         field = ants.apply_transforms(*scans, found["fwdtransforms"], compose=f"{folder}/composed_")
-        return itk.array_from_image(itk.imread(field, itk.Vector[itk.F, 3]))  # stored as double, which itk lacks
+        return itk.array_from_image(itk.imread(field, itk.Vector[itk.F, 3]))  # stored as double, not wrapped by itk
 
 
 def run_convexadam(fixed: itk.Image, moving: itk.Image, fixed_mask: itk.Image | None) -> np.ndarray:
-    """LPS vectors (z, y, x, 3) found by convexAdam on the fixed grid, from centred scans on."""
+    """Align the scans' centres, register with convexAdam on the fixed grid; return LPS vectors (z, y, x, 3), mm."""
+    import itk
     from convexAdam.convex_adam_MIND import convex_adam_pt
 
     shift_mm = _centre_mm(moving) - _centre_mm(fixed)
@@ -116,7 +129,9 @@ def run_convexadam(fixed: itk.Image, moving: itk.Image, fixed_mask: itk.Image | 
 
 
 def _axes_mm(image: itk.Image) -> np.ndarray:
-    """Steps of one voxel along each axis as columns (3, 3), LPS mm."""
+    """Columns (3, 3): one voxel step along each axis, LPS mm."""
+    import itk
+
     return itk.array_from_matrix(image.GetDirection()) * np.asarray(image.GetSpacing())
 
 
@@ -127,6 +142,7 @@ def _centre_mm(image: itk.Image) -> np.ndarray:
 
 def _to_ants(image: itk.Image) -> Any:
     import ants
+    import itk
 
     return ants.from_numpy(
         np.ascontiguousarray(itk.array_view_from_image(image).T.astype(np.float32)),
@@ -137,15 +153,17 @@ def _to_ants(image: itk.Image) -> Any:
 
 
 def _image_like(grid: itk.Image, values: np.ndarray, *, is_vector: bool = False) -> itk.Image:
+    import itk
+
     image = itk.image_from_array(np.ascontiguousarray(values), is_vector=is_vector)
-    image.SetOrigin(grid.GetOrigin())  # CopyInformation would take the number of components, too
+    image.SetOrigin(grid.GetOrigin())  # CopyInformation would also copy the number of components
     image.SetSpacing(grid.GetSpacing())
     image.SetDirection(grid.GetDirection())
     return image
 
 
-Tool = Callable[[itk.Image, itk.Image, "itk.Image | None"], np.ndarray]
-TOOLS: dict[str, Tool] = {"elastix": run_elastix, "ants": run_ants, "convexadam": run_convexadam}
+TOOLS = {"elastix": run_elastix, "ants": run_ants, "convexadam": run_convexadam}
 
 if __name__ == "__main__":
-    fire.Fire(register)
+    # the former name of an option still works; scripts.cli is not available in this environment
+    fire.Fire(register, [re.sub(r"^--out(?=$|=)", "--output_dir", word) for word in sys.argv[1:]])

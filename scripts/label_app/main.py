@@ -1,4 +1,4 @@
-"""App for MONAI Label: both scans of a pair come from its datastore, and the displacement field goes there."""
+"""App for MONAI Label: reads both scans of a pair from its datastore and stores the displacement field there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODEL = "lung_registration"
 
 
 class LungRegistrationApp(MONAILabelApp):
-    """Serve the bundle this file belongs to as the model `lung_registration`."""
+    """Serve this bundle as the model `lung_registration`."""
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         super().__init__(app_dir, studies, conf, name="Lung registration", description=__doc__ or "")
@@ -26,8 +26,8 @@ class LungRegistrationApp(MONAILabelApp):
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Register `moving`, an id of the datastore or a path, to `image`.
 
-        The field of a fixed scan of the datastore is kept there as its label with the tag `displacement_<moving>`,
-        which the answer names (`displacement_tag`): GET /datastore/label?label=<fixed>&tag=<tag>.
+        If the fixed scan is in the datastore, the field is stored as its label with the tag `displacement_<moving>`;
+        the answer contains the tag (`displacement_tag`): GET /datastore/label?label=<fixed>&tag=<tag>.
         """
         store = datastore or self.datastore()
         moving = request.get("moving") or ""

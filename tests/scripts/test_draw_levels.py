@@ -66,7 +66,7 @@ def test_two_files_and_weights_give_both_pictures(tmp_path: Path) -> None:
     draw_levels(
         fixed=str(tmp_path / "fixed.nii.gz"),
         moving=str(tmp_path / "moving.nii.gz"),
-        out=str(tmp_path / "new" / "folder"),
+        output_dir=str(tmp_path / "new" / "folder"),
         config=config,
         model=str(tmp_path / "model.pt"),
     )

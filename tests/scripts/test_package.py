@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from monai.bundle import ConfigParser
 
+from bundle.io import check_weights, read_recipe
 from scripts.package import BUNDLE_ROOT, LARGE_BYTES, NAME, list_large_files, package, write_zip
 
 URL = "https://example.org/weights/"
@@ -61,6 +62,7 @@ def test_the_folder_of_the_pull_request_holds_what_git_tracks_and_no_large_file(
     assert names - set(tracked.split("\n")) == {"large_files.yml"}
     assert names >= {"LICENSE", "configs/metadata.json", "configs/inference.json", "configs/train.json"}
     assert names >= {"docs/README.md", "docs/data_license.txt", "bundle/networks/rrn.py", "scripts/register.py"}
+    assert "models/model.json" in names
     assert not any(name.startswith("tests") for name in names)
     assert max((folder / name).stat().st_size for name in names) <= LARGE_BYTES
 
@@ -77,10 +79,17 @@ def test_the_large_files_are_the_weights_and_their_torchscript_export(packaged: 
 
 
 @pytest.mark.slow
+def test_the_recipe_belongs_to_the_weights_and_to_their_torchscript_export(packaged: Path, tmp_path: Path) -> None:
+    shutil.copy(packaged / NAME / "models" / "model.json", tmp_path)
+    assert read_recipe(tmp_path / "model.ts") == read_recipe(BUNDLE_ROOT / "models" / "model.pt")
+    check_weights(tmp_path / "model.pt", torch.load(packaged / "large_files" / "model.pt", weights_only=True))
+    check_weights(tmp_path / "model.ts", torch.jit.load(packaged / "large_files" / "model.ts").state_dict())
+
+
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_torchscript_file_gives_the_ddf_of_the_weights(packaged: Path) -> None:
-    network = ConfigParser(ConfigParser.load_config_file(BUNDLE_ROOT / "configs" / "inference.json"))
-    network = network.get_parsed_content("network_def").eval()
+    network = read_recipe(BUNDLE_ROOT / "models" / "model.pt").build_network().eval()
     network.load_state_dict(torch.load(packaged / "large_files" / "model.pt", weights_only=True))
     image = torch.rand(1, 2, 32, 48, 16, generator=torch.Generator().manual_seed(0))
     scripted = torch.jit.load(packaged / "large_files" / "model.ts")
@@ -93,6 +102,7 @@ def test_the_zip_holds_the_folder_and_the_large_files(packaged: Path) -> None:
     names = {f"{NAME}/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()}
     with zipfile.ZipFile(packaged / f"{NAME}.zip") as archive:
         assert set(archive.namelist()) == names | {f"{NAME}/models/model.pt", f"{NAME}/models/model.ts"}
+        assert f"{NAME}/models/model.json" in names
         assert archive.testzip() is None
 
 

@@ -17,7 +17,7 @@ def test_the_field_is_an_affine_that_brings_the_landmarks_close(
     synthetic_pair: Callable[..., SyntheticPair], tmp_path: Path
 ) -> None:
     pair = synthetic_pair()
-    align(**{key: pair.item[key] for key in ("fixed", "moving", "fixed_mask", "moving_mask")}, out=str(tmp_path))
+    align(**{key: pair.item[key] for key in ("fixed", "moving", "fixed_mask", "moving_mask")}, output_dir=str(tmp_path))
     field_mm, affine = read_displacement(tmp_path / "displacement.nii.gz")
     assert field_mm.shape == (3, 48, 44, 42)
     for axis in (1, 2, 3):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bundle.metrics import compute_tre_mm
+from scripts.benchmark.__main__ import benchmark, report
 from scripts.benchmark.result import BenchmarkResult
-from scripts.benchmark.run import benchmark, report
 from tests.conftest import SyntheticPair
 
 
@@ -34,7 +34,7 @@ def test_no_registration_leaves_the_landmarks_where_they_are(
     assert written == {"none.json", "benchmark.md", "benchmark.csv"} | pictures
 
 
-def test_a_method_that_fails_is_told_at_the_end_and_the_others_are_reported(pairs_file: Path, tmp_path: Path) -> None:
+def test_a_failed_method_is_an_error_at_the_end_and_the_others_are_reported(pairs_file: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"1 runs failed:\nchest, ants: .*log\.txt"):
         benchmark(str(pairs_file), str(tmp_path / "out"), methods="ants,none", tools_python="false")
     table = (tmp_path / "out" / "benchmark.md").read_text()
@@ -52,7 +52,7 @@ def test_a_pair_without_landmarks_is_refused_before_any_work(pairs_file: Path, t
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no result of a benchmark in this folder"):
+    with pytest.raises(ValueError, match=r"expected at least one benchmark result .*, found none"):
         report(str(tmp_path))
 
 

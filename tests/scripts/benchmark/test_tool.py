@@ -97,13 +97,20 @@ def test_an_unknown_tool_is_named() -> None:
         benchmark_tool.register("demons", "fixed.nii.gz", "moving.nii.gz", "out")
 
 
+@pytest.mark.parametrize("option", ["--output_dir", "--out"])
+def test_the_command_takes_the_former_name_of_its_folder_too(option: str) -> None:
+    command = [sys.executable, benchmark_tool.__file__, "demons", "fixed.nii.gz", "moving.nii.gz", option, "folder"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "tool: expected one of elastix, ants, convexadam, got 'demons'" in done.stderr
+
+
 @pytest.mark.slow
 @needs("benchmark")
 @pytest.mark.parametrize("tool", ["ants", "convexadam", pytest.param("elastix", marks=TWO_MINUTES)])
 def test_every_tool_recovers_a_translation(tool: str, tmp_path: Path, shifted_pair: dict[str, str]) -> None:
     # without the mask: elastix finds no samples in one as coarse as this
     options = [word for key in ("fixed", "moving") for word in (f"--{key}", shifted_pair[key])]
-    command = [str(python_of("benchmark")), benchmark_tool.__file__, tool, *options, "--out", str(tmp_path)]
+    command = [str(python_of("benchmark")), benchmark_tool.__file__, tool, *options, "--output_dir", str(tmp_path)]
     subprocess.run(command, check=True, cwd=tmp_path)
     field_mm, _ = read_displacement(tmp_path / "displacement.nii.gz")
     inside = torch.from_numpy(sitk.GetArrayFromImage(sitk.ReadImage(shifted_pair["fixed_mask"])).transpose(2, 1, 0)) > 0
