@@ -1,4 +1,4 @@
-"""Apply a transform again: warp scans and label maps, and carry points, all by ITK.
+"""Apply a transform to scans, label maps and points with ITK.
 
 Transforms are ITK's, fixed to moving points, LPS mm: see `bundle.io.read_transform` and `bundle.io.itk_transform`.
 """
@@ -21,42 +21,42 @@ INTERPOLATORS: dict[Interpolation, str] = {
     "linear": "LinearInterpolateImageFunction",
     "bspline": "BSplineInterpolateImageFunction",
     "nearest": "NearestNeighborInterpolateImageFunction",
-}  # names in ITK, which loads them on first use: that takes a second
-POLISHING_STEPS = 5  # each leaves a few percent of the error
-MAX_LABELS = 1000  # more values than a segmentation has
+}  # ITK class names; ITK loads each on first use, which takes a second
+CORRECTION_STEPS = 5  # each reduces the error to a few percent
+MAX_LABELS = 1000  # more labels than any segmentation has
 
 
 def transform_points(transform: itk.Transform, points_mm: Tensor) -> Tensor:
-    """Carry points (N, 3), RAS mm, float64, by ITK."""
-    moved = [list(transform.TransformPoint(point)) for point in swap_ras_lps(points_mm).tolist()]
-    return swap_ras_lps(torch.tensor(moved, dtype=torch.float64))
+    """Map points (N, 3), RAS mm, with an ITK transform, in float64."""
+    mapped = [list(transform.TransformPoint(point)) for point in swap_ras_lps(points_mm).tolist()]
+    return swap_ras_lps(torch.tensor(mapped, dtype=torch.float64))
 
 
 def invert_points(points_mm: Tensor, forward: itk.Transform, inverse: itk.Transform) -> Tensor:
-    """Points (N, 3), RAS mm, that `forward` carries to `points_mm`; `inverse`, sampled on a grid, puts them near."""
-    near_mm = moved_mm = transform_points(inverse, points_mm)
-    for _ in range(POLISHING_STEPS):
-        moved_mm = moved_mm + near_mm - transform_points(inverse, transform_points(forward, moved_mm))
-    return moved_mm
+    """Points (N, 3), RAS mm, that `forward` maps to `points_mm`; `inverse` is its approximate inverse, on a grid."""
+    initial_mm = solution_mm = transform_points(inverse, points_mm)
+    for _ in range(CORRECTION_STEPS):
+        solution_mm = solution_mm + initial_mm - transform_points(inverse, transform_points(forward, solution_mm))
+    return solution_mm
 
 
 def warp_scan(
     transform: itk.Transform, scan: MetaTensor, grid: ImageHeader, interpolation: Interpolation, fill: float
 ) -> Tensor:
-    """Read a scan (1, h, w, d) at the transformed points of another grid (H, W, D), float32, by ITK.
+    """Warp a scan (1, h, w, d) to another grid, giving (H, W, D) float32.
 
     Args:
-        transform: from the world of `grid` to that of the scan, LPS mm.
+        transform: world of `grid` to world of `scan`, LPS mm.
         interpolation: one of `INTERPOLATORS`.
         fill: value outside the scan.
     """
-    source = itk.image_from_array(np.ascontiguousarray(scan[0].numpy().T))
-    set_itk_grid(source, torch.as_tensor(scan.affine))
+    image = itk.image_from_array(np.ascontiguousarray(scan[0].numpy().T))
+    set_itk_grid(image, torch.as_tensor(scan.affine))
     spacing, direction, origin = itk_from_affine(grid.affine)
     resampled = itk.resample_image_filter(
-        source,
+        image,
         transform=transform,
-        interpolator=getattr(itk, INTERPOLATORS[interpolation]).New(source),
+        interpolator=getattr(itk, INTERPOLATORS[interpolation]).New(image),
         size=list(grid.shape),
         output_spacing=spacing,
         output_direction=itk.matrix_from_array(direction),
@@ -67,11 +67,11 @@ def warp_scan(
 
 
 def warp_labels(transform: itk.Transform, labels: MetaTensor, grid: ImageHeader, *, one_hot: bool) -> Tensor:
-    """Read a label map (1, h, w, d) at the transformed points of another grid (H, W, D); 0 outside.
+    """Warp a label map (1, h, w, d) to another grid, giving (H, W, D), 0 outside.
 
     Args:
-        one_hot: interpolate each label's indicator linearly and take the largest, whose borders are smoother.
-    Raises: ValueError if the values are no labels.
+        one_hot: interpolate each label linearly and take the largest (smoother borders); False: nearest neighbour.
+    Raises: ValueError if the values are not labels.
     """
     values = labels.as_tensor().unique()
     if len(values) > MAX_LABELS or not torch.equal(values, values.round()) or values[0] < 0:
@@ -82,9 +82,9 @@ def warp_labels(transform: itk.Transform, labels: MetaTensor, grid: ImageHeader,
     best = torch.zeros(grid.shape)
     largest = warp_scan(transform, _indicator(labels, 0.0), grid, "linear", 1.0)
     for value in values[values > 0]:
-        share = warp_scan(transform, _indicator(labels, float(value)), grid, "linear", 0.0)
-        best = torch.where(share > largest, value, best)
-        largest = torch.maximum(share, largest)
+        score = warp_scan(transform, _indicator(labels, float(value)), grid, "linear", 0.0)
+        best = torch.where(score > largest, value, best)
+        largest = torch.maximum(score, largest)
     return best
 
 

@@ -1,4 +1,4 @@
-"""Scans on other grids: interpolated at points, or averaged into coarser voxels."""
+"""Resampling of scans: interpolation at points, and block averaging."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from bundle.geometry import affine_columns, sample_rows, slabs, slabs_of_points, spacing_mm
 
-AIR_HU = -1000.0  # fills what lies outside a CT scan
+AIR_HU = -1000.0  # fill value outside a CT scan
 
 
 def resample(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
-    """Read `volume` (C, H, W, D) at `points_vox` (3, h, w, d), trilinear; `fill` outside the scan.
+    """Interpolate `volume` (C, H, W, D) trilinearly at `points_vox` (3, h, w, d), with `fill` outside the scan.
 
-    A point is inside up to half a voxel beyond the outermost centres, where the border value holds: ITK's rule.
+    As in ITK, the scan extends half a voxel beyond the outermost centres, with its border values.
     """
     sampled = volume.new_empty((volume.shape[0], *points_vox.shape[1:]))
     for start, stop in slabs(points_vox.shape[1:]):
@@ -27,20 +27,20 @@ def resample(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
 def resample_displaced(
     volume: Tensor, volume_affine: Tensor, displacement_mm: Tensor, affine: Tensor, fill: float
 ) -> Tensor:
-    """Read `volume` (C, H, W, D) at x + u(x) for every voxel x of another grid; `fill` outside, as in `resample`.
+    """Interpolate `volume` (C, H, W, D) at x + u(x) for every voxel x of another grid, with `fill` as in `resample`.
 
     Args:
         volume_affine: (4, 4), voxels of `volume` to RAS mm.
         displacement_mm: u (3, h, w, d), RAS mm, on the grid of `affine` (4, 4).
     """
     to_volume = torch.linalg.inv(volume_affine.double())
-    onto, vectors = to_volume @ affine.double(), to_volume.clone()
-    vectors[:3, 3] = 0.0  # a displacement turns with the axes and does not move with the origin
+    grid_to_volume, vectors = to_volume @ affine.double(), to_volume.clone()
+    vectors[:3, 3] = 0.0  # the translation does not apply to displacement vectors
     shape = displacement_mm.shape[1:]
     sampled = volume.new_empty((volume.shape[0], *shape))
     for rows, points in slabs_of_points(shape, displacement_mm):
         shift_vox = affine_columns(vectors, displacement_mm[:, rows].flatten(1))
-        points_vox = shift_vox.add_(affine_columns(onto, points.flatten(1))).view_as(points)
+        points_vox = shift_vox.add_(affine_columns(grid_to_volume, points.flatten(1))).view_as(points)
         sampled[:, rows] = _resample_slab(volume, points_vox, fill)
     return sampled
 
@@ -53,15 +53,15 @@ def _resample_slab(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
 
 
 def coarsen(scan: MetaTensor, target_mm: float | tuple[float, float, float]) -> MetaTensor:
-    """Scan in RAS axis order with whole voxels averaged into blocks no larger than `target_mm`, float32.
+    """Average the voxels of a scan, in RAS axis order, into blocks no larger than `target_mm`.
 
-    Averaging instead of picking keeps noise and small vessels from aliasing. The axis order is made canonical first, so
-    that the same anatomy stored with permuted or flipped axes gives the same blocks.
+    Averaging avoids aliasing of noise and small vessels. The axis order is made canonical first: the same anatomy
+    stored with permuted or flipped axes gives the same blocks.
 
     Args:
         scan: (C, H, W, D) with its affine.
-        target_mm: wanted voxel size, one for all axes or one each along R, A and S.
-    Returns: (C, h, w, d) whose affine points at the block centres; voxels that fill no whole block are left out.
+        target_mm: target voxel size, one for all axes or one each along R, A and S.
+    Returns: (C, h, w, d) float32, its affine at the block centres; voxels outside whole blocks are dropped.
     """
     canonical = Orientation(axcodes="RAS", labels=None)(scan)
     voxel_mm = spacing_mm(canonical.affine)

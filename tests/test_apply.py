@@ -15,7 +15,7 @@ from tests.grids import affine_to_sitk, from_sitk, to_sitk
 
 @pytest.fixture
 def reference(synthetic_pair: Callable[..., SyntheticPair]) -> sitk.Transform:
-    """The pair's gentle transform, put together by SimpleITK from its field and its affines."""
+    """The pair's smooth transform, composed in SimpleITK from its field and affines."""
     transform: WorldTransform = synthetic_pair().gentle_transform
     grid = transform.grid_to_fixed
     field_mm = torch.einsum("ab,bhwd->ahwd", grid[:3, :3], transform.ddf_vox[0].double())

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic file writing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path` that replaces `path` on success and is removed on failure.
+    """Yield a temporary path in the folder of `path`; it replaces `path` on success and is removed on failure.
 
-    The temporary name keeps the whole name of `path`, so writers that look at suffixes (.nii.gz) see the right ones.
+    The temporary file has the name of `path`, so writers that choose the format by suffix (.nii.gz) work.
     Raises: FileNotFoundError if the folder does not exist; OSError if it is not writable.
     """
     path = Path(path)

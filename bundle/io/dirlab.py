@@ -1,8 +1,8 @@
-"""DIR-Lab's COPDgene and 4DCT cases, read as distributed (Castillo et al. 2009, 2013; see docs/data.md).
+"""Reader of DIR-Lab's COPDgene and 4DCT cases as distributed (Castillo et al. 2009, 2013; see docs/data.md).
 
-Volumes are headerless int16, little-endian, x fastest, HU = raw - 1024; landmark rows are voxel indices counted from 1.
-Voxel axes run right to left, anterior to posterior, superior to inferior: direction diag(1, 1, -1) in ITK's LPS. The
-voxel order is kept, so a landmark row minus 1 indexes the array; the first voxel lies at the origin.
+Volumes are headerless int16, little-endian, x fastest, HU = raw - 1024; landmark rows are 1-based voxel indices. Voxel
+axes run right to left, anterior to posterior, superior to inferior: direction diag(1, 1, -1) in ITK's LPS. The voxel
+order is kept, so a landmark row minus 1 indexes the array; the first voxel is at the origin.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ GRIDS: dict[
 }
 PREFIXES: dict[Collection, str] = {"COPDgene": "copd", "4DCT": "4dct"}
 
-# File names, in lower case, as they vary between cases: case1_T00_s.img, case2_T00-ssm.img, case6_T00.img,
+# File names differ between cases and are matched in lower case: case1_T00_s.img, case2_T00-ssm.img, case6_T00.img,
 # Case1_300_T00_xyz.txt, case6_dirLab300_T00_xyz.txt. Inhale (T00) is fixed, exhale (T50) moving.
 PATTERNS: tuple[tuple[Collection, bool, re.Pattern[str]], ...] = (  # collection, landmarks?, case number and phase
     ("COPDgene", False, re.compile(r"copd(\d+)_([ie])bhct\.img")),
@@ -69,7 +69,7 @@ FIXED_PHASES = ("i", "00")
 
 @dataclass
 class DirlabCase:
-    """The files found of one case, by role; complete if each role has exactly one."""
+    """Files of one case by role; the case is complete if each role has exactly one file."""
 
     collection: Collection
     number: int
@@ -90,12 +90,13 @@ class DirlabCase:
         return torch.diag(torch.tensor([-xy_mm, -xy_mm, -SLICE_MM, 1.0], dtype=torch.float64))
 
     def file(self, role: Role) -> Path:
-        """The one file of a role. Raises: FileNotFoundError if there is none, ValueError if there are several."""
+        """The only file of a role. Raises: FileNotFoundError if there is none, ValueError if there are several."""
         found = self.files.get(role, [])
         if not found:
             raise FileNotFoundError(f"{self.name}: the {role.replace('_', ' ')} file is missing")
         if len(found) > 1:
-            raise ValueError(f"{self.name}: {len(found)} {role.replace('_', ' ')} files: {', '.join(map(str, found))}")
+            files = ", ".join(map(str, found))
+            raise ValueError(f"{self.name}: expected one {role.replace('_', ' ')} file, got {len(found)}: {files}")
         return found[0]
 
     def header(self, role: Role) -> ImageHeader:
@@ -103,7 +104,7 @@ class DirlabCase:
         return ImageHeader(str(self.file(role)), self.shape, self.affine)
 
     def read_volume_hu(self, role: Role) -> np.ndarray:
-        """Read a volume (H, W, D), int16 HU, padding as air. Raises: ValueError with both sizes if it is truncated."""
+        """Read a volume (H, W, D), int16 HU, padding set to air. Raises: ValueError if the file size is wrong."""
         path = self.file(role)
         expected = int(np.prod(self.shape)) * 2
         if path.stat().st_size != expected:
@@ -117,9 +118,9 @@ class DirlabCase:
 
 
 def find_cases(source: str | Path) -> list[DirlabCase]:
-    """All cases of every collection of which `source` holds a file, at any depth, in any spelling; missing ones empty.
+    """Find DIR-Lab files in `source`, at any depth, and return all cases of their collections, missing ones empty.
 
-    Raises: FileNotFoundError if there is no such folder, or no DIR-Lab file in it.
+    Raises: FileNotFoundError if the folder does not exist or has no DIR-Lab file.
     """
     source = Path(source)
     if not source.is_dir():
@@ -129,7 +130,7 @@ def find_cases(source: str | Path) -> list[DirlabCase]:
         empty = {case: DirlabCase(collection, case) for case in GRIDS[collection]}
         found.setdefault(collection, empty)[number].files.setdefault(role, []).append(path)
     if not found:
-        raise FileNotFoundError(f"{source}: no DIR-Lab file in it (such as copd1_iBHCT.img or case1_T00_s.img)")
+        raise FileNotFoundError(f"{source}: expected files such as copd1_iBHCT.img or case1_T00_s.img, got none")
     return [case for collection in GRIDS if collection in found for case in found[collection].values()]
 
 

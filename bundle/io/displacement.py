@@ -1,7 +1,7 @@
-"""Displacement fields in and out of files, as ITK, SimpleITK, ANTs, elastix and 3D Slicer exchange them.
+"""Read and write displacement fields in the convention of ITK, SimpleITK, ANTs, elastix and 3D Slicer.
 
-In the file: vectors in LPS mm on the grid of the scan that x lives in, x_other = x + u(x). NIfTI is 5-D with intent
-1007 (vector), whose components ITK takes as they are; those of intent 1006 (displacement) it would negate from RAS.
+Files hold vectors u(x) in LPS mm on the grid of the scan that contains x; x + u(x) lies in the other scan. NIfTI is 5-D
+with intent 1007 (vector), which ITK reads unchanged; it converts intent 1006 (displacement) from RAS to LPS.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from bundle.io.atomic import atomic_path
 from bundle.io.headers import affine_from_itk, set_itk_grid
 from bundle.io.nifti import save_nifti
 
-PRECISION_MM = 2.0**-10  # vectors are rounded to it: 1 um, and the file is a third smaller
+PRECISION_MM = 2.0**-10  # vectors are rounded to about 1 um: a third smaller file
 SUFFIXES = (".nii", ".nii.gz", ".mha", ".nrrd")
 
 
 def write_displacement(path: str | Path, displacement_mm: Tensor, affine: Tensor) -> None:
     """Write a displacement (3, H, W, D), RAS mm, on the grid of `affine` (4, 4), voxels to RAS mm, atomically.
 
-    The suffix chooses the format: .nii, .nii.gz, .mha or .nrrd. Stored as float32, rounded to `PRECISION_MM`.
+    The suffix (.nii, .nii.gz, .mha, .nrrd) selects the format. Stored as float32, rounded to `PRECISION_MM`.
+    Raises: ValueError for another suffix or shape.
     """
     if not str(path).endswith(SUFFIXES):
         raise ValueError(f"{path}: expected a name ending in one of {', '.join(SUFFIXES)}")
@@ -47,9 +48,9 @@ def write_displacement(path: str | Path, displacement_mm: Tensor, affine: Tensor
 
 
 def read_displacement(path: str | Path) -> tuple[Tensor, Tensor]:
-    """Read a displacement field: its vectors (3, H, W, D) float32, RAS mm, and its affine (4, 4), voxels to RAS mm.
+    """Read a displacement field: vectors (3, H, W, D) float32, RAS mm, and affine (4, 4), voxels to RAS mm.
 
-    Raises: FileNotFoundError; ValueError if the file is no 3-D image of 3-vectors.
+    Raises: FileNotFoundError; ValueError if the file is not a 3-D image of 3-vectors.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such displacement field")
@@ -64,7 +65,7 @@ def read_displacement(path: str | Path) -> tuple[Tensor, Tensor]:
 
 
 def displacement_from_itk(image: itk.Image) -> tuple[Tensor, Tensor]:
-    """Vectors (3, H, W, D) float32, RAS mm, and affine (4, 4), voxels to RAS mm, of ITK's image of LPS vectors."""
+    """Vectors (3, H, W, D) float32, RAS mm, and affine (4, 4), voxels to RAS mm, of an ITK image of LPS vectors."""
     vectors = itk.array_from_image(image)
     direction = itk.array_from_matrix(image.GetDirection())
     affine = affine_from_itk(list(image.GetSpacing()), direction, list(image.GetOrigin()))

@@ -1,4 +1,4 @@
-"""What an image file says about its grid, checked before any voxel is read."""
+"""Read and check the grid of an image file before its voxels are read."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from bundle.io.truncation import check_complete
 
 log = logging.getLogger(__name__)
 
-ORTHONORMAL_TOLERANCE = 1e-3  # on cosines: well above float32 headers, well below a gantry tilt of 0.1 degrees
-SAME_SPACING = 1e-2  # relative; pixdim and sform are often rounded apart
+ORTHONORMAL_TOLERANCE = 1e-3  # of cosines: above the rounding of float32 headers, below a gantry tilt of 0.1 degrees
+SAME_SPACING = 1e-2  # relative; pixdim and sform are often rounded differently
 SAME_FORM_MM = 0.1
-SAME_GRID_MM = 1e-3  # grids whose corners agree to this are the same
+SAME_GRID_MM = 1e-3  # largest distance between the corners of equal grids
 RGB_DATATYPES = (128, 2304)  # NIfTI RGB24 and RGBA32
 FORMATS = "NIfTI, MHA/MHD, NRRD or a folder with one DICOM series"
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """The grid of an image file: its shape (H, W, D) and its affine (4, 4), float64, voxels to RAS mm."""
+    """Grid of an image file: shape (H, W, D) and affine (4, 4), float64, voxels to RAS mm."""
 
     path: str
     shape: tuple[int, int, int]
@@ -51,7 +51,7 @@ class ImageHeader:
 
     @property
     def corners_mm(self) -> Tensor:
-        """World position (8, 3), RAS mm, of the outermost voxel centres."""
+        """World positions (8, 3), RAS mm, of the corner voxel centres."""
         ends = [torch.tensor([0, size - 1], dtype=torch.float64) for size in self.shape]
         return apply_affine(self.affine, torch.cartesian_prod(*ends))
 
@@ -60,9 +60,9 @@ def check_header(path: str | Path) -> ImageHeader:
     """Read and check the header of a scan: NIfTI, MHA/MHD, NRRD or the folder of a DICOM series.
 
     Raises:
-        FileNotFoundError: nothing there, or no DICOM file in the folder.
-        ValueError: unreadable or truncated; not one 3-D volume of single numbers; spacing not above 0; axes not
-            perpendicular; more than one series, or missing slices, in a DICOM folder.
+        FileNotFoundError: no such file or folder, or no DICOM file in the folder.
+        ValueError: unreadable or truncated file; not a single-channel 3-D volume; spacing not above 0; axes not
+            perpendicular; several series or missing slices in a DICOM folder.
     """
     path = Path(path)
     if not path.exists():
@@ -77,7 +77,7 @@ def check_header(path: str | Path) -> ImageHeader:
 
 
 def check_mask(mask: ImageHeader, scan: ImageHeader) -> None:
-    """Check that a mask lives on the grid of its scan. Raises: ValueError naming both files and the difference."""
+    """Check that a mask is on the grid of its scan. Raises: ValueError naming both files and the difference."""
     if mask.shape != scan.shape:
         raise ValueError(f"{mask.path}: the mask has shape {mask.shape}, its scan {scan.path} has {scan.shape}")
     apart_mm = float((mask.corners_mm - scan.corners_mm).norm(dim=1).max())
@@ -89,7 +89,7 @@ def check_mask(mask: ImageHeader, scan: ImageHeader) -> None:
 
 
 def check_geometry(name: str, spacing: np.ndarray, direction: np.ndarray) -> None:
-    """Check a grid's spacing (3,), mm, and direction cosines (3, 3) in columns.
+    """Check the spacing (3,), mm, and the direction cosines (3, 3), in columns, of a grid.
 
     Raises: ValueError naming the file if a spacing is not above 0 or the direction is not orthonormal.
     """
@@ -119,7 +119,7 @@ def _check_file(path: Path, file: Path) -> ImageHeader:
     _check_shape(path, [image_io.GetDimensions(axis) for axis in axes])
     if image_io.GetNumberOfComponents() != 1:
         raise ValueError(
-            f"{path}: expected one number a voxel, got {image_io.GetNumberOfComponents()} (RGB or vectors)"
+            f"{path}: expected one value per voxel, got {image_io.GetNumberOfComponents()} (RGB or vectors)"
         )
     if file.suffix.lower() in (".mha", ".mhd", ".nrrd"):
         check_complete(path, image_io.GetImageSizeInBytes())
@@ -133,7 +133,7 @@ def _check_file(path: Path, file: Path) -> ImageHeader:
 
 
 def _check_nifti(path: Path) -> None:
-    """Look at the header as stored: nibabel and ITK replace a bad pixdim and a sheared sform without an error."""
+    """Check the header as stored: nibabel and ITK replace a bad pixdim or a sheared sform without an error."""
     try:
         kind: Any = nib.load(path).header_class
         with nib.openers.ImageOpener(str(path)) as file:
@@ -145,14 +145,14 @@ def _check_nifti(path: Path) -> None:
         raise ValueError(f"{path}: ITK would read the voxels of {twin.name} beside it instead; rename or remove one")
     _check_shape(path, [int(size) for size in header["dim"][1 : int(header["dim"][0]) + 1]])
     if int(header["datatype"]) in RGB_DATATYPES:
-        raise ValueError(f"{path}: expected one number a voxel, got RGB")
+        raise ValueError(f"{path}: expected one value per voxel, got RGB")
     pixdim = header["pixdim"][1:4].astype(np.float64)
     check_geometry(str(path), pixdim, np.eye(3))
     if header["sform_code"] > 0:
         columns = header.get_sform()[:3, :3]
         lengths = np.linalg.norm(columns, axis=0)
         check_geometry(f"{path} (sform)", lengths, columns / np.where(lengths > 0, lengths, 1))
-        if not np.allclose(lengths, pixdim, rtol=SAME_SPACING):  # ITK would take the one, nibabel the other
+        if not np.allclose(lengths, pixdim, rtol=SAME_SPACING):  # ITK uses one, nibabel the other
             raise ValueError(f"{path}: voxel size {_numbers(pixdim)} mm in pixdim but {_numbers(lengths)} mm in sform")
         if header["qform_code"] > 0 and not np.allclose(header.get_sform(), header.get_qform(), atol=SAME_FORM_MM):
             log.warning("%s: sform and qform differ; ITK's choice is used, as in 3D Slicer and ITK's tools", path)
@@ -184,7 +184,7 @@ def itk_from_affine(affine: Tensor) -> tuple[list[float], np.ndarray, list[float
 
 
 def set_itk_grid(image: itk.Image, affine: Tensor) -> None:
-    """Put an ITK image on the grid of an affine (4, 4), voxels to RAS mm."""
+    """Set the grid of an ITK image from an affine (4, 4), voxels to RAS mm."""
     spacing, direction, origin = itk_from_affine(affine)
     image.SetSpacing(spacing)
     image.SetDirection(itk.matrix_from_array(direction))
@@ -203,5 +203,5 @@ def _numbers(values: np.ndarray) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The last line of ITK's message, which holds the reason."""
+    """Last line of ITK's message, which states the reason."""
     return str(error).strip().splitlines()[-1]

@@ -1,11 +1,11 @@
-"""Landmarks in and out of files; inside they are float64 (N, 3), RAS mm.
+"""Read and write landmarks; in memory they are float64 (N, 3), RAS mm.
 
 | file                                  | coordinates                                                           |
 |---------------------------------------|-----------------------------------------------------------------------|
-| DIR-Lab `.txt`, rows of three         | voxel indices of the scan, counted from 1                              |
-| elastix `.txt`, `point` or `index`    | LPS mm, or voxel indices counted from 0                                |
-| 3D Slicer `.mrk.json`, `.fcsv`        | mm, LPS or RAS as the file says (numbers: 0 is RAS, 1 is LPS)          |
-| `.csv` with a header x,y,z            | LPS mm (ANTs, ITK); further columns are passed over                    |
+| DIR-Lab `.txt`, rows of three         | voxel indices of the scan, 1-based                                    |
+| elastix `.txt`, `point` or `index`    | LPS mm, or voxel indices, 0-based                                     |
+| 3D Slicer `.mrk.json`, `.fcsv`        | mm, LPS or RAS as the file states (numbers: 0 is RAS, 1 is LPS)       |
+| `.csv` with a header x,y,z            | LPS mm (ANTs, ITK); other columns are ignored                         |
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ SLICER_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
-OUTSIDE_VOX = 0.501  # half a voxel beyond the outermost centres is still inside (`bundle.resample`), plus rounding
+OUTSIDE_VOX = 0.501  # scans extend half a voxel beyond the outermost centres (`bundle.resample`); plus rounding
 
 Row = tuple[int, Sequence[str]]  # line number and its three numbers, as text
 
 
 def read_landmarks_mm(path: str | Path, scan: ImageHeader | None) -> Tensor:
-    """Read landmarks (N, 3), RAS mm, float64, of `scan`, whose grid gives voxel indices their place.
+    """Read landmarks of a scan: (N, 3), RAS mm, float64.
 
-    Without a scan only formats in mm can be read, and nothing says whether the points lie in it.
+    Args:
+        scan: converts voxel indices to mm and bounds the points; None: formats in mm only, without bounds.
     Raises:
         FileNotFoundError: no such file.
         ValueError: unknown format; voxel indices without a scan; no landmarks; a row without three numbers (with its
@@ -83,7 +84,7 @@ def write_landmarks_csv(path: str | Path, points_mm: Tensor) -> None:
 def write_landmarks_slicer(path: str | Path, points_mm: Tensor, *, system: Literal["LPS", "RAS"] = "LPS") -> None:
     """Write landmarks (N, 3), RAS mm, as a 3D Slicer point list (.mrk.json) in either coordinate system, atomically.
 
-    Source: 3D Slicer's markups schema 1.0.3, of whose keys these are the required ones and those that place points.
+    Source: 3D Slicer's markups schema 1.0.3, required keys and positions only.
     """
     positions = (points_mm.double() if system == "RAS" else swap_ras_lps(points_mm.double())).tolist()
     points = [
@@ -99,7 +100,7 @@ def _read_text(path: Path, scan: ImageHeader | None) -> Tensor:
     lines = [(number, line.split()) for number, line in _lines(path)]
     keyword = lines[0][1][0].lower() if lines else ""
     if scan is None and keyword != "point":
-        raise ValueError(f"{path}: these landmarks are voxel indices, which say nothing without their scan")
+        raise ValueError(f"{path}: these landmarks are voxel indices: expected their scan, got none")
     affine = torch.eye(4, dtype=torch.float64) if scan is None else scan.affine
     if keyword not in ("point", "index"):
         return apply_affine(affine, _to_points(path, lines) - 1)  # DIR-Lab counts voxels from 1
@@ -107,7 +108,7 @@ def _read_text(path: Path, scan: ImageHeader | None) -> Tensor:
         raise ValueError(f"{path}: expected the number of landmarks on the line after {keyword!r}")
     points = _to_points(path, lines[2:])
     if len(points) != int(lines[1][1][0]):
-        raise ValueError(f"{path}: the file announces {lines[1][1][0]} landmarks and holds {len(points)}")
+        raise ValueError(f"{path}: expected {lines[1][1][0]} landmarks as stated after {keyword!r}, got {len(points)}")
     return swap_ras_lps(points) if keyword == "point" else apply_affine(affine, points)
 
 
@@ -116,7 +117,7 @@ def _csv_rows(path: Path) -> list[Row]:
         reader = csv.reader(file, skipinitialspace=True)
         header = [cell.strip().lower() for cell in next(reader, [])]
         if not {"x", "y", "z"} <= set(header):
-            raise ValueError(f"{path}: expected a first line that names the columns x,y,z, got {','.join(header)!r}")
+            raise ValueError(f"{path}: expected a header with the columns x,y,z, got {','.join(header)!r}")
         columns = [header.index(axis) for axis in "xyz"]
         return [
             (reader.line_num, [row[column] for column in columns if column < len(row)])
@@ -159,7 +160,7 @@ def _from_slicer(path: Path, system: str, points: Tensor) -> Tensor:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that hold something, with their numbers."""
+    """Non-empty lines with their numbers."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -192,6 +193,6 @@ def _check_inside(path: Path, points: Tensor, scan: ImageHeader) -> None:
         where = ", ".join(f"{value:.1f}" for value in vox[first].tolist())
         raise ValueError(
             f"{path}: {len(outside)} of {len(points)} landmarks lie outside {scan.path} of shape {scan.shape}; "
-            f"the first is number {first + 1}, at voxel ({where}). "
-            "Do they belong to this scan, and are they in the coordinates their format stands for?"
+            f"the first is number {first + 1}, at voxel ({where}); "
+            "check that they belong to this scan and use the coordinates of their format"
         )

@@ -1,4 +1,4 @@
-"""NIfTI files whose geometry ITK and nibabel read alike, compressed on all cores."""
+"""Write NIfTI files that ITK and nibabel read with the same geometry, compressed on all cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from bundle.io.atomic import atomic_path
 
-SCANNER_CODE = 1  # coordinates of the scanner
+SCANNER_CODE = 1  # NIFTI_XFORM_SCANNER_ANAT: scanner coordinates
 CHUNK_BYTES = 1 << 24
 TILE_ROWS = 16
 MAX_THREADS = 16
@@ -26,7 +26,8 @@ def save_nifti(path: str | Path, nifti: nib.Nifti1Image, *, strategy: int = zlib
 
     Args:
         path: ends in .nii or .nii.gz.
-        strategy: zlib's; Z_RLE halves the time on smooth floating-point fields for the same size.
+        strategy: of zlib; Z_RLE halves the time for smooth floating-point fields at the same size.
+    Raises: ValueError for another suffix.
     """
     if not str(path).endswith((".nii", ".nii.gz")):
         raise ValueError(f"{path}: expected a name ending in .nii or .nii.gz")
@@ -41,9 +42,9 @@ def save_nifti(path: str | Path, nifti: nib.Nifti1Image, *, strategy: int = zlib
 
 
 def _write_gzip(path: Path, nifti: nib.Nifti1Image, strategy: int) -> None:
-    """One gzip member, brought to file order and compressed slab by slab in parallel, joined at byte borders as pigz.
+    """Write one gzip member: slabs are compressed in parallel and joined at byte boundaries, as in pigz.
 
-    No scaling: the header says the type of the voxels themselves.
+    No scaling: voxels are stored with their own type.
     """
     header = BytesIO()
     nifti.header.set_slope_inter(1, 0)
@@ -68,7 +69,7 @@ def _write_gzip(path: Path, nifti: nib.Nifti1Image, strategy: int) -> None:
 
 
 def _slabs(voxels: np.ndarray) -> Iterator[np.ndarray]:
-    """The voxels (H, W, D, ...) as slabs (H, W, d) of about `CHUNK_BYTES`, in the order of the file."""
+    """Split voxels (H, W, D, ...) into slabs (H, W, d) of about `CHUNK_BYTES`, in file order."""
     for index in np.ndindex(voxels.shape[:2:-1]):
         volume = voxels[(..., *index[::-1])]
         depth = max(1, CHUNK_BYTES // volume[..., 0].nbytes)
@@ -77,7 +78,7 @@ def _slabs(voxels: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _file_order(slab: np.ndarray) -> np.ndarray:
-    """Copy a slab (H, W, d) to (d, W, H), in tiles whose rows stay in the processor's cache: half the time."""
+    """Copy a slab (H, W, d) to (d, W, H), in tiles that fit in the processor's cache, which halves the time."""
     ordered = np.empty(slab.shape[::-1], slab.dtype)
     for start in range(0, slab.shape[0], TILE_ROWS):
         ordered[:, :, start : start + TILE_ROWS] = slab[start : start + TILE_ROWS].T

@@ -1,7 +1,7 @@
-"""Transforms in and out of ITK's files, fixed point to moving point, LPS mm in the file.
+"""Read and write ITK transform files: fixed to moving points, LPS mm in the file.
 
-ITK, SimpleITK, ANTs and 3D Slicer read what `write_transform` writes: a CompositeTransform of a displacement field,
-which is applied first, and an affine.
+`write_transform` writes a CompositeTransform of a displacement field, applied first, and an affine, for ITK, SimpleITK,
+ANTs and 3D Slicer.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat")
 
 
 def read_transform(path: str | Path) -> itk.Transform:
-    """Read a transform as ITK's object, fixed to moving points, LPS mm.
+    """Read a transform as an ITK object, fixed to moving points, LPS mm.
 
     Args:
-        path: an ITK transform file with one transform or a CompositeTransform, or a displacement field as
-            `write_displacement` and 3D Slicer write it.
+        path: an ITK transform file with one transform or a CompositeTransform, or a displacement field, see
+            `read_displacement`.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an ITK transform file; several transforms, whose order no one has fixed; not in 3-D.
+        ValueError: not an ITK transform file; several transforms without a CompositeTransform; not 3-D.
     """
     path = Path(path)
     if path.name.endswith(FIELD_SUFFIXES):
@@ -51,8 +51,8 @@ def read_transform(path: str | Path) -> itk.Transform:
 
 
 def write_transform(path: str | Path, transform: WorldTransform, corners_mm: Tensor) -> None:
-    """Write a transform as ITK's HDF5 file (.h5), atomically; see `itk_transform`."""
-    writer = itk.TransformFileWriterTemplate[itk.F].New()  # double precision would double the size of the file
+    """Write a transform as an ITK HDF5 file (.h5), atomically; see `itk_transform`."""
+    writer = itk.TransformFileWriterTemplate[itk.F].New()  # double precision would double the file size
     writer.SetInput(itk_transform(transform, corners_mm, itk.F))
     writer.SetUseCompression(True)
     with atomic_path(path) as temporary:
@@ -61,13 +61,13 @@ def write_transform(path: str | Path, transform: WorldTransform, corners_mm: Ten
 
 
 def itk_transform(transform: WorldTransform, corners_mm: Tensor, precision: Any = itk.D) -> itk.CompositeTransform:
-    """ITK's transform, fixed to moving points, LPS mm: an affine after a displacement field.
+    """Convert to an ITK transform, fixed to moving points, LPS mm: an affine after a displacement field.
 
-    The field stays on the network grid, so that no resampling smooths it, and is extended by whole voxels over a scan:
-    ITK moves points beside a field by nothing, `WorldTransform` by the border value.
+    The field stays on the network grid, without resampling, and is padded by whole voxels to cover the fixed scan:
+    outside a field, ITK's displacement is zero, `WorldTransform`'s the border value.
 
     Args:
-        transform: its `grid_to_fixed` has perpendicular axes.
+        transform: `grid_to_fixed` must have perpendicular axes.
         corners_mm: (N, 3), RAS mm, of the fixed scan.
         precision: itk.F or itk.D.
     """
@@ -85,14 +85,14 @@ def itk_transform(transform: WorldTransform, corners_mm: Tensor, precision: Any 
 
     composite = itk.CompositeTransform[precision, 3].New()
     composite.AddTransform(_affine_transform(transform.grid_to_moving.double() @ torch.linalg.inv(grid), precision))
-    composite.AddTransform(displacement_transform(rounded, extended, precision))  # what is added last is applied first
+    composite.AddTransform(displacement_transform(rounded, extended, precision))  # ITK applies the last one first
     return composite
 
 
 def invert_transform(transform: itk.Transform) -> itk.Transform:
-    """The way back, for a linear transform, a displacement field or a composite of them.
+    """Inverse of a linear transform, a displacement field or a composite of them.
 
-    A field is inverted by fixed-point iteration on its own grid (`geometry.invert_ddf`).
+    Fields are inverted by fixed-point iteration on their own grid (`geometry.invert_ddf`).
     Raises: ValueError for another transform.
     """
     if isinstance(transform, itk.CompositeTransform[itk.D, 3]):
@@ -106,13 +106,13 @@ def invert_transform(transform: itk.Transform) -> itk.Transform:
         displacement_mm, affine = displacement_from_itk(transform.GetDisplacementField())
         vectors = affine[:3, :3].float()
         ddf_vox = torch.einsum("ab,bhwd->ahwd", torch.linalg.inv(vectors), displacement_mm)
-        back_vox = invert_ddf(ddf_vox[None])[0]
-        return displacement_transform(torch.einsum("ab,bhwd->ahwd", vectors, back_vox), affine, itk.D)
+        inverse_vox = invert_ddf(ddf_vox[None])[0]
+        return displacement_transform(torch.einsum("ab,bhwd->ahwd", vectors, inverse_vox), affine, itk.D)
     raise ValueError(f"expected a linear transform, a displacement field or a composite of them, got {transform!r}")
 
 
 def displacement_transform(displacement_mm: Tensor, affine: Tensor, precision: Any) -> itk.Transform:
-    """ITK's transform of a displacement (3, H, W, D), RAS mm, on the grid of `affine`; precision itk.F or itk.D."""
+    """ITK transform of a displacement (3, H, W, D), RAS mm, on the grid of `affine`; precision itk.F or itk.D."""
     image = itk.Image[itk.Vector[precision, 3], 3].New()
     image.SetRegions(list(displacement_mm.shape[1:]))
     set_itk_grid(image, affine)
@@ -124,7 +124,7 @@ def displacement_transform(displacement_mm: Tensor, affine: Tensor, precision: A
 
 
 def _affine_transform(affine: Tensor, precision: Any) -> itk.AffineTransform:
-    """ITK's transform of a world affine (4, 4), RAS mm; precision itk.F or itk.D."""
+    """ITK transform of a world affine (4, 4), RAS mm; precision itk.F or itk.D."""
     lps = swap_ras_lps_affine(affine)
     matrix = lps[:3, :3].numpy()
     transform = itk.AffineTransform[precision, 3].New()

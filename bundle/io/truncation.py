@@ -1,6 +1,6 @@
-"""Does an image file hold all the bytes its header promises?
+"""Check that an image file has all the bytes stated in its header.
 
-ITK 5.4 reads a truncated NIfTI without a word and leaves the missing voxels as they come, so this is asked first.
+ITK 5.4 reads a truncated NIfTI without an error and leaves the missing voxels undefined, so files are checked first.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ CHUNK_BYTES = 1 << 24
 
 
 def check_complete(path: Path, data_bytes: int, *, offset_bytes: int = 0) -> None:
-    """Check that the voxels of a NIfTI, MetaImage or NRRD file are all there, without reading them where possible.
+    """Check that a NIfTI, MetaImage or NRRD file has all its voxels, if possible without reading them.
 
     Args:
         path: an image file.
         data_bytes: uncompressed size of its voxels.
         offset_bytes: NIfTI only, uncompressed bytes before the first voxel.
-    Raises: ValueError with the expected and the found number of bytes.
+    Raises: ValueError with the expected and found number of bytes; FileNotFoundError if a data file is missing.
     """
     name = path.name.lower()
     if name.endswith(".nii"):
@@ -42,7 +42,7 @@ def _check_metaimage(path: Path, data_bytes: int) -> None:
             offset = file.tell()
     if fields.get("CompressedData", "False").lower() == "true":
         if "CompressedDataSize" not in fields:
-            return  # old writers leave it out; MetaIO then finds out while reading
+            return  # old writers omit it; MetaIO then detects truncation while reading
         data_bytes = int(fields["CompressedDataSize"])
     data_file = fields.get("ElementDataFile", "")
     if data_file.upper() == "LOCAL":
@@ -68,7 +68,7 @@ def _check_nrrd(path: Path, data_bytes: int) -> None:
 
 
 def _check_gzip(path: Path, start: int, expected: int) -> None:
-    """A gzip stream ends with its uncompressed size modulo 2**32; only if that differs is the stream read."""
+    """Compare the uncompressed size modulo 2**32 at the end of a gzip stream; if it differs, decompress and count."""
     with path.open("rb") as file:
         file.seek(-4, 2)
         if int.from_bytes(file.read(4), "little") == expected % (1 << 32):
@@ -82,7 +82,7 @@ def _check_gzip(path: Path, start: int, expected: int) -> None:
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(
                 f"{path}: truncated or damaged: expected {expected} bytes after decompression, "
-                f"found {found} before the stream broke off ({error})"
+                f"found {found} before the error ({error})"
             ) from error
     _compare(path, found, expected)
 

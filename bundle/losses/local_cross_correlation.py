@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.loss import _Loss
 
-VARIANCE_FLOOR = 1e-6  # of intensities in [0, 1]: a noise of 1 HU in a 900 HU window; constant patches correlate with 0
+VARIANCE_FLOOR = 1e-6  # of intensities in [0, 1]: 1 HU of noise in a 900 HU window; constant patches have LNCC 0
 
 
 class LocalCrossCorrelationLoss(_Loss):
-    """Negative squared correlation of two images over a cubic window around each voxel.
+    """Negative squared local normalised cross correlation (LNCC) of two images in a cubic window around each voxel.
 
-    -1 where one image is an affine function of the other, up to and including the border: a window holds only voxels of
-    the image. Computed in float32 or better, also under autocast; memory and time do not depend on the window's volume.
+    It is -1 where one image is an affine function of the other, also at the border, where windows are cropped to the
+    image. Computed in float32 or better, also under autocast; memory and time do not depend on the window's volume.
 
     Args:
         window_vox: side of the window, odd; 5 in the authors' code.
@@ -33,9 +33,9 @@ class LocalCrossCorrelationLoss(_Loss):
         self.reduction = reduction
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Compare two images (B, C, H, W, D) in [0, 1]; `mask`, broadcastable to them, holds weights >= 0.
+        """Loss of two images (B, C, H, W, D) in [0, 1]; `mask`, broadcastable to them, contains weights >= 0.
 
-        Returns: a scalar (0 for an empty mask), or (B, C, H, W, D) without reduction; there the mask multiplies.
+        Returns: a scalar (0 for an empty mask), or (B, C, H, W, D) multiplied by the mask without reduction.
         Raises: ValueError if the images differ in shape.
         """
         if pred.shape != target.shape or pred.dim() != 5:
@@ -53,12 +53,12 @@ class LocalCrossCorrelationLoss(_Loss):
 
 
 def _center(image: Tensor) -> Tensor:
-    """Subtract the mean of each sample: the correlation stays, and var = E[x^2] - E[x]^2 keeps its digits."""
+    """Subtract the mean of each sample: keeps the LNCC and the precision of var = E[x^2] - E[x]^2."""
     return image - image.detach().mean(dim=(2, 3, 4), keepdim=True)
 
 
 class _SquaredCorrelation(torch.autograd.Function):
-    """cov^2 / (var_x var_y) with its gradient written out: half the time and two thirds of the memory of autograd's."""
+    """cov^2 / (var_x var_y) with an explicit gradient: half the time and two thirds of the memory of autograd."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, radius_vox: int) -> Tensor:
@@ -82,7 +82,7 @@ class _SquaredCorrelation(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, y, mean_x, mean_y, var_x, var_y, ratio, correlation, inverse_count = ctx.saved_tensors
-        # With c = cov^2 / (var_x var_y): dc/dcov = 2 ratio, dc/dvar_x = -c / var_x; and for every window that holds
+        # With c = cov^2 / (var_x var_y): dc/dcov = 2 ratio, dc/dvar_x = -c / var_x; and for every window with
         # voxel v, dcov/dx(v) = (y(v) - mean_y) / count, dvar_x/dx(v) = 2 (x(v) - mean_x) / count.
         grad = grad * inverse_count * 2
         by_cov = ratio * grad
@@ -100,9 +100,9 @@ class _SquaredCorrelation(torch.autograd.Function):
 
 
 def _box_sum(image: Tensor, radius_vox: int) -> Tensor:
-    """Sum of the voxels (..., H, W, D) of a cubic window that lie inside the image; its own adjoint.
+    """Sum over a cubic window, cropped to the image, around each voxel (..., H, W, D); a self-adjoint operator.
 
-    Shifted slices, axis by axis: faster on a CPU than pooling or convolution, without the rounding of cumulative sums.
+    Sums shifted slices per axis: faster on a CPU than pooling or convolution, without rounding of cumulative sums.
     """
     for axis in (-1, -2, -3):
         size = image.shape[axis]

@@ -6,7 +6,7 @@ from torch.nn.modules.loss import _Loss
 
 
 class RegistrationLoss(_Loss):
-    """Dissimilarity of the fixed and the warped moving image plus a weighted penalty on the field.
+    """Dissimilarity of the fixed and warped images plus a weighted regularization of the ddf.
 
     Args:
         similarity: called as similarity(warped, fixed, mask=mask), lower is better.
@@ -20,15 +20,15 @@ class RegistrationLoss(_Loss):
         self.similarity = similarity
         self.regularization = regularization
         self.weight = weight
-        # Border, not zeros: 0 is air here, and air beyond the grid would attract the similarity.
+        # Border, not zeros: 0 is air here, and air outside the grid would bias the similarity.
         self.warp = Warp(mode="bilinear", padding_mode="border")
 
     def forward(self, ddf_vox: Tensor, label: Tensor) -> Tensor:
-        """Score a ddf (B, 3, H, W, D), voxels, by `label` (B, 3, H, W, D): fixed, moving and mask.
+        """Loss of a ddf (B, 3, H, W, D), voxels, for `label` (B, 3, H, W, D): fixed, moving and mask.
 
-        The mask, on the grid of fixed, weighs the similarity alone; the field is regular everywhere.
+        The mask, on the fixed grid, weights the similarity only; the regularization covers the whole grid.
 
-        Raises: ValueError if `label` has not the shape of the ddf.
+        Raises: ValueError if `label` does not have the shape of the ddf.
         """
         if label.shape != ddf_vox.shape:
             raise ValueError(

@@ -8,13 +8,13 @@ from torch.nn.modules.loss import _Loss
 
 
 class TotalVariationLoss(_Loss):
-    """Mean absolute (or squared) forward difference of a displacement field, over its components and the three axes.
+    """Mean absolute (or squared) forward difference of a ddf over its components and the three axes.
 
-    Each axis weighs the same, whatever the sides: a ddf whose component n grows by a along axis m alone gives |a| / 9.
+    All axes have equal weight, at any length: a ddf with slope a in one component along one axis gives |a| / 9.
 
     Args:
         squared: squared differences (diffusion, as in the authors' code) instead of absolute ones.
-        reduction: "mean", or "none" for one value a sample and component.
+        reduction: "mean", or "none" for one value per sample and component.
     Raises: ValueError for another reduction.
     Source: He et al. 2021, eq. 5.
     """
@@ -27,7 +27,7 @@ class TotalVariationLoss(_Loss):
         self.reduction = reduction
 
     def forward(self, ddf_vox: Tensor) -> Tensor:
-        """Map a ddf (B, 3, H, W, D), voxels, to a scalar, or (B, 3) without reduction; float32 or better.
+        """Loss of a ddf (B, 3, H, W, D), voxels: a scalar, or (B, 3) without reduction; float32 or better.
 
         Raises: ValueError if a side is shorter than two voxels.
         """

@@ -1,4 +1,4 @@
-"""Lung regions of a CT."""
+"""Lung segmentation of a chest CT."""
 
 from bundle.lung.region import LungRegiond, find_lungs
 

@@ -1,4 +1,4 @@
-"""Find the lungs in a chest CT."""
+"""Segment the lungs in a chest CT."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from bundle.resample import AIR_HU, coarsen, resample
 log = logging.getLogger(__name__)
 
 WORK_SPACING_MM = 3.0
-PADDING_HU = -1100.0  # below any calibrated air: scanners mark what lies outside the field of view with -2000
+PADDING_HU = -1100.0  # below any calibrated air: scanners set voxels outside the field of view to -2000
 TISSUE_HU = -400.0  # between aerated lung and soft tissue
-AIR_MARGIN_HU = 25.0  # emphysema stays this much above the air around the patient
-FOAM_MARGIN_HU = 75.0  # and what lies between the patient and the table, air and foam, below this
-OPENING_MM = 3.0  # cuts skin folds, the trachea's wall and the table's gaps from the lungs
-CLOSING_MM = 9.0  # takes in the vessels
-DEEP_MM = 6.0  # so far from a part's surface its density is its own; nearer, thin pockets of air read like lung
+AIR_MARGIN_HU = 25.0  # emphysema exceeds the air around the patient by more than this
+FOAM_MARGIN_HU = 75.0  # air and foam between the patient and the table exceed it by less than this
+OPENING_MM = 3.0  # separates skin folds, the trachea's wall and gaps of the table from the lungs
+CLOSING_MM = 9.0  # includes the vessels
+DEEP_MM = 6.0  # depth at which partial volume no longer makes thin pockets of air look like lung
 MAX_OPEN_SHARE = 0.35  # of a part's surface on the sides of the scan: 0.4 to 0.55 for outside air, below 0.1 for lungs
-MIN_OPEN_SHARE = 0.02  # less is the wall of a lung that lies close to the side of the scan
+MIN_OPEN_SHARE = 0.02  # lungs close to the side of the scan stay below this
 MIN_LUNG_ML = 150.0
-MIN_SHARE = 0.15  # a second lung smaller than this share of the first is a gas bubble or a slice of the other side
+MIN_SHARE = 0.15  # of the first lung's volume; a smaller second part is a gas bubble or a slice of the other lung
 
 
 def find_lungs(scan: MetaTensor) -> MetaTensor | None:
-    """Mask (1, H, W, D) uint8 of the lungs on the scan's own grid, or None if there are none.
+    """Segment the lungs of a scan, also single lungs and lungs cropped by the field of view.
 
-    Air below -400 HU splits into connected parts. A part is the air around the patient if much of its surface lies on
-    the sides of the scan, and bowel gas or a pocket of air if it is thin or, deep inside, as empty as that air. A part
-    that runs through the scan from end to end and is open to a side must be denser, since a narrow field of view cuts
-    off the foam of the table. Of the others the largest and a comparable second one are the lungs. Neither a closed
-    chest wall nor a whole lung is needed, so single lungs and lungs cut by the field of view are found too.
+    Air below -400 HU is split into connected parts. A part is air around the patient if much of its surface is on the
+    sides of the scan. It is bowel gas or an air pocket if it is thin, or not denser than outside air in its interior. A
+    part that extends through all slices and is open to a side must be denser, because narrow fields of view crop the
+    table's foam. The lungs are the largest remaining part and a second one of comparable size.
 
     Args:
         scan: (1, H, W, D), HU, with its affine.
+    Returns: mask (1, H, W, D) uint8 on the scan's own grid, or None if there are no lungs.
     """
     coarse = coarsen(scan, WORK_SPACING_MM)
     hu = coarse[0].numpy()
@@ -75,7 +75,7 @@ def find_lungs(scan: MetaTensor) -> MetaTensor | None:
 
 
 def _open_shares(labels: np.ndarray, padding: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Share of each part's surface that lies on the in-plane sides of the scan or on its padding."""
+    """Share of each part's surface on the in-plane sides of the scan or on its padding."""
     sides = np.ones_like(padding)
     sides[1:-1, 1:-1, :] = False
     sides |= ndimage.binary_dilation(padding)
@@ -88,23 +88,23 @@ def _open_shares(labels: np.ndarray, padding: np.ndarray, index: np.ndarray) -> 
 
 
 def _runs_through(labels: np.ndarray, padding: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Whether each part reaches both the first and the last slice that is not all padding."""
+    """Whether each part extends from the first to the last slice that is not all padding."""
     slices = np.flatnonzero(~padding.all(axis=(0, 1)))
     return np.isin(index, labels[:, :, slices[0]]) & np.isin(index, labels[:, :, slices[-1]])
 
 
 def _ball(radius_mm: float, spacing: np.ndarray) -> np.ndarray:
-    """Ellipsoidal structuring element of `radius_mm` on a grid of `spacing` (at least one voxel in each axis)."""
+    """Ellipsoidal structuring element of `radius_mm` on a grid of `spacing` (at least one voxel per axis)."""
     radii = np.maximum(np.round(radius_mm / spacing).astype(int), 1)
     axes = np.ogrid[tuple(slice(-r, r + 1) for r in radii)]
     return sum((axis / radius) ** 2 for axis, radius in zip(axes, radii, strict=True)) <= 1.0
 
 
 def _on_grid_of(scan: MetaTensor, mask: MetaTensor) -> MetaTensor:
-    """Bring a coarse mask (1, h, w, d) back to the grid of `scan` by trilinear interpolation at one half."""
+    """Resample a coarse mask (1, h, w, d) to the grid of `scan`: trilinear interpolation, threshold 0.5."""
     to_coarse = torch.linalg.inv(mask.affine.double()) @ scan.affine.double()
     inside = mask[0].as_tensor().nonzero().double()
-    ends = torch.stack([inside.amin(dim=0) - 1, inside.amax(dim=0) + 1])  # beyond these the interpolated mask is zero
+    ends = torch.stack([inside.amin(dim=0) - 1, inside.amax(dim=0) + 1])  # the interpolated mask is zero outside
     corners = apply_affine(torch.linalg.inv(to_coarse), torch.cartesian_prod(*ends.T))
     last = torch.tensor(scan.shape[1:]) - 1
     low = torch.minimum(corners.amin(dim=0).floor().clamp_min(0), last).long()
@@ -119,10 +119,10 @@ def _on_grid_of(scan: MetaTensor, mask: MetaTensor) -> MetaTensor:
 
 
 class LungRegiond(MapTransform):
-    """Add the lung mask `<key>_mask` of every scan that comes without one.
+    """Add the lung mask `<key>_mask` of every scan without a mask of the user's.
 
-    A mask that is already there (the user's own) is kept. Where no lung is found (MR, other anatomy) the whole image
-    takes its place, with a warning. `<key>_lungs_found` tells the report which it was, `<key>_mask_given` whose it is.
+    If no lung is found (MR, other anatomy), the mask is the whole image, with a warning. `<key>_lungs_found` and
+    `<key>_mask_given` record the source of the mask for the report.
 
     Raises: ValueError naming the mask's file if the user's mask is empty.
     """

@@ -1,4 +1,4 @@
-"""Scores of a registration."""
+"""Metrics of a registration."""
 
 from .jacobian import JacobianMetric, folding_percent, sd_log_jacobian
 from .landmark_error import landmark_rms_error_mm

@@ -13,7 +13,7 @@ LOG_RANGE = (1e-9, 1e9)  # determinants are clipped to this before the logarithm
 
 
 def folding_percent(jacobian: Tensor, mask: Tensor) -> float:
-    """Share of the mask's voxels where the transform folds (determinant <= 0), in %.
+    """Percentage of the mask's voxels where the transform folds (determinant <= 0).
 
     Args:
         jacobian: determinant of the whole transform (identity: 1), any shape.
@@ -27,8 +27,8 @@ def folding_percent(jacobian: Tensor, mask: Tensor) -> float:
 def sd_log_jacobian(jacobian: Tensor, mask: Tensor) -> float:
     """Population standard deviation of the log determinant over the mask (SDlogJ); 0 for every affine transform.
 
-    Folded voxels count with log(1e-9), so that a field cannot look smoother by folding. Learn2Reg's published script
-    adds 3 to the determinant first; here the determinant is taken as it is. Arguments and errors as `folding_percent`.
+    Folded voxels count as log(1e-9), so that folding cannot lower the value. Learn2Reg's published script adds 3 to the
+    determinant first; this function does not. Arguments and errors as in `folding_percent`.
     """
     return float(_inside(jacobian, mask).clamp(*LOG_RANGE).log().std(correction=0))
 
@@ -43,6 +43,7 @@ class JacobianMetric(CumulativeIterationMetric):
     """One of the statistics above for each case, (cases, 1); `aggregate` is the mean over cases.
 
     `y_pred`: determinants (1, H, W, D) of each case; `y`: masks of the same shape.
+    Raises: ValueError for an unknown statistic.
     """
 
     def __init__(self, *, statistic: Literal["folding_percent", "sd_log_jacobian"]) -> None:

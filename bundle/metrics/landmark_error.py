@@ -1,4 +1,4 @@
-"""How exact landmarks are themselves: no registration can be told to be better than that."""
+"""Error of the landmarks themselves, the smallest registration error they can measure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from torch import Tensor
 
 
 def landmark_rms_error_mm(first_mm: Tensor, second_mm: Tensor, moving_mm: Tensor) -> float:
-    """Root mean square error of moving landmarks, from two methods that carried the fixed ones independently.
+    """Root mean square error of moving landmarks, from the fixed landmarks mapped by two independent methods.
 
-    Triple collocation (Stoffelen 1998, J. Geophys. Res. 103(C4)): three measurements a, b, l of the same points whose
-    errors are independent have <(a - l) (b - l)> = <error of l squared>. Errors that the two methods share, or the
-    landmarks share with one of them, count as the landmarks'.
+    Triple collocation: three measurements a, b, l of the same points with independent errors satisfy
+    <(a - l) (b - l)> = <error of l squared>. Errors shared by two of the three bias the estimate: errors shared by both
+    methods increase it.
 
     Args:
-        first_mm, second_mm: (N, 3), the fixed landmarks carried by either method, RAS mm.
-        moving_mm: (N, 3), their counterparts.
-    Returns: mm; 0 where the estimate of the square falls below 0, as chance has it with exact landmarks.
+        first_mm, second_mm: (N, 3), the fixed landmarks mapped by each method, RAS mm.
+        moving_mm: (N, 3), the moving landmarks, RAS mm.
+    Returns: mm; 0 if the estimated square is negative, which occurs by chance for exact landmarks.
     Raises: ValueError unless all three are (N, 3) with matching rows.
+    Source: Stoffelen 1998, J. Geophys. Res. 103(C4).
     """
     if moving_mm.ndim != 2 or moving_mm.shape[1] != 3 or not first_mm.shape == second_mm.shape == moving_mm.shape:
         raise ValueError(

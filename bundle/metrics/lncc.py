@@ -1,4 +1,4 @@
-"""How well two scans agree: the similarity the network is trained with, as a score."""
+"""LNCC of the fixed and warped scans, the training similarity, as a metric."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bundle.losses import LocalCrossCorrelationLoss
 
 
 class LNCCMetric(CumulativeIterationMetric):
-    """Mean squared local correlation of each case, (cases, 1), in [0, 1], 1 for a perfect match.
+    """Mean squared LNCC of each case, (cases, 1), in [0, 1]; 1 is a perfect match.
 
-    It is `LocalCrossCorrelationLoss` without its sign, so a score and a training loss can be compared; intensities
-    should be those the network sees. `aggregate` is the mean over cases.
+    It equals minus `LocalCrossCorrelationLoss`; intensities should be those of the network input. `aggregate` is the
+    mean over cases.
 
     Args:
         window_vox: side of the cubic window.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bundle.geometry import apply_affine
 
-TIE_DECIMALS = 6  # voxel coordinates this close to a half are ties: the noise of the affine's inverse must not decide
+TIE_DECIMALS = 6  # voxel coordinates are rounded before ties: inverting the affine adds noise
 
 
 class TRESummary(NamedTuple):
@@ -29,27 +29,27 @@ def compute_tre_mm(mapped_mm: Tensor, moving_mm: Tensor) -> Tensor:
     """Distance of each mapped landmark to its counterpart, mm.
 
     Args:
-        mapped_mm: (N, 3), the fixed landmarks carried to the moving scan, RAS mm. The fixed landmarks themselves give
+        mapped_mm: (N, 3), the fixed landmarks mapped to the moving scan, RAS mm; the fixed landmarks themselves give
             the error without registration.
         moving_mm: (N, 3), matching rows.
     Returns: (N,) float64 on the CPU.
-    Raises: ValueError if the two sets do not match or hold no points (N, 3).
+    Raises: ValueError if the sets do not match or are not (N, 3).
     """
     if mapped_mm.ndim != 2 or mapped_mm.shape[1] != 3 or mapped_mm.shape != moving_mm.shape:
         raise ValueError(
             "mapped_mm and moving_mm: expected two landmark sets (N, 3) with matching rows, "
             f"got {tuple(mapped_mm.shape)} and {tuple(moving_mm.shape)}"
         )
-    # float64 exists on the CPU of every host, not on every accelerator
+    # not every accelerator supports float64
     return torch.linalg.vector_norm(mapped_mm.cpu().double() - moving_mm.cpu().double(), dim=1)
 
 
 def snap_to_grid_mm(points_mm: Tensor, affine: Tensor) -> Tensor:
-    """Move points to the nearest voxel centre of the moving scan: DIR-Lab's rule, for *snapped* TRE.
+    """Round points to the nearest voxel centres of the moving scan, DIR-Lab's rule for *snapped* TRE.
 
     Args:
         points_mm: (N, 3), RAS mm.
-        affine: (4, 4), voxel to RAS mm of the moving scan as acquired.
+        affine: (4, 4), voxels to RAS mm of the moving scan as acquired.
     Returns: (N, 3) float64 on the CPU. Ties go to the higher index, as MATLAB's `round` does for positive indices.
     """
     affine = affine.cpu().double()
@@ -70,8 +70,8 @@ def summarize_tre(tre_mm: Tensor) -> TRESummary:
 class TargetRegistrationErrorMetric(CumulativeIterationMetric):
     """TRE of each case; landmark counts may differ between cases.
 
-    Each case is kept as one row of `TRESummary`, so ranks with different landmark counts gather tensors of one width.
-    `get_buffer()` is the per-case table (cases, 6), in the order of the calls, rank by rank.
+    Each case is one row of `TRESummary`, so ranks with different landmark counts gather tensors of the same width.
+    `get_buffer()` is the per-case table (cases, 6), in call order, rank by rank.
     """
 
     def _compute_list(
@@ -85,7 +85,7 @@ class TargetRegistrationErrorMetric(CumulativeIterationMetric):
         Args:
             y_pred: mapped landmarks of each case, (N, 3) RAS mm.
             y: moving landmarks of each case, (N, 3) RAS mm, matching rows.
-            moving_affine: (4, 4) of each moving scan: mapped points are snapped to its voxels; continuous if None.
+            moving_affine: (4, 4) of each moving scan, to snap mapped points to its voxels; None: no snapping.
         """
         if y is None or len(y_pred) != len(y):
             raise ValueError(f"y: expected landmarks of {len(y_pred)} cases, got {None if y is None else len(y)}")
@@ -101,7 +101,7 @@ class TargetRegistrationErrorMetric(CumulativeIterationMetric):
         return self._compute_list(list(y_pred), None if y is None else list(y), moving_affine)
 
     def aggregate(self) -> Tensor:
-        """Mean over cases of each case's mean TRE, mm; cases without landmarks do not count.
+        """Mean over cases of each case's mean TRE, mm; cases without landmarks are ignored.
 
         Raises: ValueError before the first case.
         """

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 
 def normalize_features(fixed: Tensor, warped: Tensor, eps: float = 1e-8) -> tuple[Tensor, Tensor]:
-    """Centre two feature maps (B, C, h, w, d) and divide them by their standard deviation, in float32.
+    """Standardise two feature maps (B, C, h, w, d) to zero common mean and unit common variance, in float32.
 
-    Each sample has one mean and one standard deviation, over the channels and voxels of both maps together, so that
-    what differs between the maps, mean and contrast included, still does afterwards. `eps` is added to the variance: it
-    keeps constant maps, and their gradient, finite.
+    Mean and variance are taken per sample over the channels and voxels of both maps, which preserves the differences
+    between the maps, mean and contrast included. `eps` is added to the variance: it keeps constant maps, and their
+    gradient, finite.
     """
-    # Differs from the authors' code, which averages the two maps' own standard deviations.
+    # Differs from the authors' code, which averages the standard deviations of the two maps.
     fixed, warped = fixed.float(), warped.float()
     axes = [1, 2, 3, 4]
     mean = (fixed.mean(axes, keepdim=True) + warped.mean(axes, keepdim=True)) / 2
@@ -25,7 +25,7 @@ def normalize_features(fixed: Tensor, warped: Tensor, eps: float = 1e-8) -> tupl
 
 
 class CostVolume(nn.Module):
-    """Similarity of every fixed voxel to the warped moving voxels around it.
+    """Similarity of each fixed voxel to the warped voxels around it.
 
     cost(x)[i] = mean over channels of fixed(x) * warped(x + i), zero where x + i is outside; i runs over the
     neighbourhood in row-major order.
@@ -39,7 +39,7 @@ class CostVolume(nn.Module):
 
     def __init__(self, *, radius_vox: int, neighbourhood: Literal["cube", "cityblock"]) -> None:
         super().__init__()
-        reach = {"cube": 3 * radius_vox, "cityblock": radius_vox}  # greatest |i| + |j| + |k|
+        reach = {"cube": 3 * radius_vox, "cityblock": radius_vox}  # largest |i| + |j| + |k|
         if neighbourhood not in reach:
             raise ValueError(f"neighbourhood: expected one of {sorted(reach)}, got {neighbourhood!r}")
         self.radius_vox = radius_vox
@@ -49,8 +49,8 @@ class CostVolume(nn.Module):
 
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """Map two float32 tensors (B, C, h, w, d) to (B, num_offsets, h, w, d)."""
-        # Axis after axis instead of 125 slices of the padded map: in the backward pass a slice costs a tensor of the
-        # size of what it was cut from, so cutting thin slices from thin slices takes half the time.
+        # Nested slices, axis by axis, halve the time of 125 slices of the padded map: in the backward pass, each slice
+        # allocates a tensor of the size of its source.
         radius = self.radius_vox
         padded = F.pad(warped, [radius] * 6)
         costs = []

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-NEGATIVE_SLOPE = 0.1  # of the pyramid only, as in the authors' code; the rest of the network has 0.05
+NEGATIVE_SLOPE = 0.1  # of the pyramid only, as in the authors' code; the rest of the network uses 0.05
 
 
 class FeaturePyramid(nn.Module):
-    """Features of one scan at 1/2, 1/4, ... of its resolution; both scans of a pair go through the same weights.
+    """Features of one scan at 1/2, 1/4, ... of its resolution; both scans of a pair share the weights.
 
     Args:
         channels: of each level, fine to coarse.
@@ -31,7 +31,7 @@ class FeaturePyramid(nn.Module):
             in_channels = out_channels
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Map (B, 1, H, W, D) to one tensor (B, channels[l], H / 2^(l+1), ...) a level, fine to coarse."""
+        """Map (B, 1, H, W, D) to one tensor (B, channels[l], H / 2^(l+1), ...) per level, fine to coarse."""
         features = []
         for level in self.levels:
             image = level(image)

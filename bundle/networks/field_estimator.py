@@ -9,10 +9,10 @@ CONTEXT_CHANNELS = DENSE_CHANNELS[-1]
 
 
 class FieldEstimator(nn.Module):
-    """Estimate what the displacement of one level lacks, with a densely connected block.
+    """Densely connected block that estimates the residual ddf of one level.
 
     Args:
-        in_channels: of all that is known at this level together: cost volume, fixed features, upsampled ddf, context.
+        in_channels: total of all inputs: cost volume, fixed features, upsampled ddf, context.
     Source: He et al. 2021, sec. 3.3.
     """
 
@@ -25,9 +25,9 @@ class FieldEstimator(nn.Module):
             in_channels += out_channels
         self.head = nn.Conv3d(CONTEXT_CHANNELS, 3, kernel_size=3, padding=1)
 
-    def forward(self, known: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, in_channels, h, w, d) to a ddf (B, 3, h, w, d), float32, and the context (B, 32, h, w, d)."""
-        parts = [known]
+        parts = [inputs]
         for layer in self.layers:
             parts.append(layer(torch.cat(parts, dim=1)))
         return self.head(parts[-1]).float(), parts[-1]

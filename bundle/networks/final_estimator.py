@@ -10,7 +10,7 @@ DILATIONS = (1, 2, 4, 8, 16, 1)
 
 
 class FinalEstimator(nn.Module):
-    """Refine the finest estimated ddf with dilated convolutions, which see far at full resolution of that level.
+    """Refine the finest estimated ddf with dilated convolutions, which have a large receptive field.
 
     Source: He et al. 2021, sec. 3.4; dilations as in the authors' code.
     """
@@ -27,5 +27,5 @@ class FinalEstimator(nn.Module):
 
     def forward(self, context: Tensor, ddf_vox: Tensor) -> Tensor:
         """Map the context (B, 32, h, w, d) and the ddf (B, 3, h, w, d) to the refined ddf, float32."""
-        known = torch.cat([context, ddf_vox.to(context.dtype)], dim=1)
-        return ddf_vox + self.head(self.layers(known)).float()
+        inputs = torch.cat([context, ddf_vox.to(context.dtype)], dim=1)
+        return ddf_vox + self.head(self.layers(inputs)).float()

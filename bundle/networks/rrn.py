@@ -15,13 +15,13 @@ HEAD_GAIN = 0.01
 
 
 class RRN(nn.Module):
-    """Recursive Refinement Network: the displacement between two scans, estimated coarse to fine.
+    """Recursive Refinement Network: estimates the ddf between two scans, coarse to fine.
 
     Args:
         channels: of the feature pyramid's levels, fine to coarse.
         radius_vox, neighbourhood: see `CostVolume`.
-        use_cost_volume: False gives the estimators both normalised feature maps instead (the paper's ablation).
-    Source: He et al. 2021, arXiv:2106.07608; what the paper leaves open is as in the authors' code.
+        use_cost_volume: False replaces it with both normalised feature maps (the paper's ablation).
+    Source: He et al. 2021, arXiv:2106.07608; details missing in the paper follow the authors' code.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RRN(nn.Module):
         self._initialize()
 
     def _initialize(self) -> None:
-        """Keep the variance of the activations through the depth, and begin with a field near zero."""
+        """Initialise layers to preserve the variance of activations, and heads to estimate a ddf near zero."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
                 nn.init.kaiming_normal_(module.weight, a=NEGATIVE_SLOPE, nonlinearity="leaky_relu")
@@ -63,22 +63,22 @@ class RRN(nn.Module):
                     nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, FieldEstimator | FinalEstimator):
-                # Training starts from the initial alignment, not from a random field. Not from exact zeros: they would
-                # keep the gradient from all that comes before the heads.
+                # Training starts from the initial alignment, not from a random field. Exact zeros would block the
+                # gradient of all layers before the heads.
                 with torch.no_grad():
                     module.head.weight.mul_(HEAD_GAIN)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, 2, H, W, D), fixed and moving in [0, 1], to the ddf (B, 3, H, W, D), float32, voxels.
 
-        Raises: ValueError for another number of channels or a side that is no multiple of 16.
+        Raises: ValueError for another number of channels or a side that is not a multiple of 16.
         """
         return self.forward_levels(image)[-1]
 
     def forward_levels(self, image: Tensor) -> list[Tensor]:
-        """Like `forward`, but every ddf on the way, coarse to fine, each float32 in voxels of its own grid.
+        """Like `forward`, but returns the ddf of every stage, coarse to fine, float32, in voxels of its own grid.
 
-        One after each estimator (1/16, 1/8, 1/4 of the resolution), one after the final estimator (1/4), the output.
+        The stages are the estimators (1/16, 1/8, 1/4 of the resolution), the final estimator (1/4) and the output.
         """
         self._check(image)
         image = image * 2 - 1
@@ -89,10 +89,10 @@ class RRN(nn.Module):
         for level, (upsampler, estimator) in enumerate(zip(self.context_upsamplers, self.estimators)):  # noqa: B905
             fixed, moving = features[-2 - level].chunk(2)
             ddf = upsample_ddf(ddf)
-            # Features are sampled in float32: half-precision coordinates are wrong by whole voxels.
+            # Features are sampled in float32: half-precision coordinates have errors of whole voxels.
             match = self._match(fixed, warp(moving.float(), ddf))
-            known = [upsampler(context), ddf.to(fixed.dtype), match, fixed]
-            residual, context = estimator(torch.cat(known, dim=1))
+            inputs = [upsampler(context), ddf.to(fixed.dtype), match, fixed]
+            residual, context = estimator(torch.cat(inputs, dim=1))
             ddf = ddf + residual
             ddfs.append(ddf)
         ddfs.append(self.final_estimator(context, ddf))
@@ -100,7 +100,7 @@ class RRN(nn.Module):
         return ddfs
 
     def _match(self, fixed: Tensor, warped: Tensor) -> Tensor:
-        """What the estimator is told about how two feature maps (B, C, h, w, d) fit, in the precision of `fixed`."""
+        """Matching features of two feature maps (B, C, h, w, d), in the dtype of `fixed`."""
         dtype = fixed.dtype
         fixed, warped = normalize_features(fixed, warped)
         if self.use_cost_volume:

@@ -15,28 +15,28 @@ from bundle.io.atomic import atomic_path
 from bundle.reports.field_colors import rgb_field
 from bundle.reports.planes import PLANES, CanonicalView, window
 
-CORONAL = PLANES[1]  # breathing moves along this plane
+CORONAL = PLANES[1]  # contains the main direction of breathing motion
 PANEL_INCH = 2.6
 DPI = 110
-COLOUR_PERCENTILE = 99.5  # a few voxels must not set the colour scale
-RGB_LEGEND = "red, green, blue: motion to the right, anterior, superior; grey: none"
+COLOUR_PERCENTILE = 99.5  # robust to outlier voxels
+RGB_LEGEND = "red, green, blue: displacement to the right, anterior, superior; grey: none"
 
 
 def level_displacement_mm(ddf_vox: Tensor, affine: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    """A level's field in RAS mm, and the affine of its grid.
+    """Field of a level in RAS mm, and the affine of its grid.
 
     Args:
         ddf_vox: (3, h, w, d), voxels of the level's own grid.
-        affine: (4, 4), network-grid voxels to fixed world.
-        shape: of the network grid; its sides are the level's times one power of two.
+        affine: (4, 4), network-grid voxels to fixed world (`grid_to_fixed`).
+        shape: shape of the network grid: that of the level times a power of two.
     Returns: (3, h, w, d) float32 and (4, 4) float64.
-    Raises: ValueError if `shape` is no multiple of the level's.
+    Raises: ValueError if `shape` is not a multiple of the level's shape.
     """
     level_shape = tuple(ddf_vox.shape[1:])
     factor = shape[0] // level_shape[0]
     if tuple(side * factor for side in level_shape) != tuple(shape):
         raise ValueError(f"ddf_vox: expected sides that divide {tuple(shape)} by one factor, got {level_shape}")
-    # voxel o of a level sits on voxel factor * o of the network grid (bundle.geometry), hence the same origin
+    # voxel o of a level coincides with voxel factor * o of the network grid (bundle.geometry): same origin
     level_affine = affine.double().cpu() @ torch.diag(torch.tensor([factor, factor, factor, 1.0], dtype=torch.float64))
     return torch.einsum("wa,ahkd->whkd", level_affine[:3, :3].float(), ddf_vox.detach().cpu().float()), level_affine
 
@@ -44,13 +44,13 @@ def level_displacement_mm(ddf_vox: Tensor, affine: Tensor, shape: tuple[int, int
 def draw_level_fields(
     path: Path, *, levels_vox: Sequence[Tensor], affine: Tensor, mask: Tensor | None = None, title: str = ""
 ) -> None:
-    """Write a PNG of every level's field in one coronal slice: magnitude above, RGB code below, coarse to fine.
+    """Write a PNG of every level's field in one coronal slice, coarse to fine: magnitude above, RGB colours below.
 
     Args:
-        path: where to.
+        path: PNG file.
         levels_vox: (3, h, w, d) of each level, coarse to fine, in voxels of its own grid; the last on the network grid.
-        affine: (4, 4), network-grid voxels to fixed world.
-        mask: (H, W, D) on the network grid; the slice is where it is widest, the middle one if None.
+        affine: (4, 4), network-grid voxels to fixed world (`grid_to_fixed`).
+        mask: (H, W, D) on the network grid; its widest slice is drawn, the middle one if None.
         title: first line.
     """
     finest = levels_vox[-1].shape
@@ -90,10 +90,10 @@ def draw_warped_scans(
     """Write a PNG of scans side by side in three planes.
 
     Args:
-        path: where to.
+        path: PNG file.
         scans_hu: (H, W, D) HU on one grid by caption, in order: fixed, moving, warped.
         affine: (4, 4), voxel to RAS mm of that grid.
-        mask: (H, W, D); the slices are where it is widest, the middle ones if None.
+        mask: (H, W, D); its widest slices are drawn, the middle ones if None.
         title: first line.
     """
     first = next(iter(scans_hu.values()))

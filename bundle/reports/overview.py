@@ -1,4 +1,4 @@
-"""One picture that tells whether a registration worked."""
+"""Overview picture of a registration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bundle.reports.planes import PLANES, CanonicalView, Plane, window
 
 COLUMNS = ("before: moving on fixed", "after: warped on fixed", "displacement, mm")
 ARROW_STEP_MM = 16.0
-COLOUR_PERCENTILE = 99.5  # a few voxels must not set the colour scale
+COLOUR_PERCENTILE = 99.5  # robust to outlier voxels
 DPI = 90
 
 
@@ -31,17 +31,17 @@ def draw_overview(
     mask: Tensor | None = None,
     title: str = "",
 ) -> None:
-    """Write a PNG: fixed (green) under moving and under warped (magenta), and the field, in three planes.
+    """Write a PNG of fixed (green) with moving and with warped (magenta), and of the field, in three planes.
 
-    Grey is agreement. Slices are those where the mask is widest, or the middle ones. Arrows lead from a fixed point to
-    its counterpart in moving, in true length; oblique scans are shown along their own axes.
+    Grey indicates agreement. Slices are the widest ones of the mask, or the middle ones. Arrows point from a fixed
+    point to its counterpart in moving, true to scale; oblique scans are shown along their own axes.
 
     Args:
-        path: where to.
+        path: PNG file.
         fixed, moving_before, warped: (H, W, D) HU on the fixed grid.
         displacement_mm: (3, H, W, D), RAS mm, on the same grid.
         affine: (4, 4), voxel to RAS mm.
-        mask: (H, W, D), the fixed lung region; outlined and used for the colour scale.
+        mask: (H, W, D), fixed lung region; drawn as outline and used for the colour scale.
         title: first line, for instance the scores.
     Raises: ValueError if a volume is not on the fixed grid.
     """
@@ -75,7 +75,7 @@ def draw_overview(
 
 
 def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Two pictures in [0, 1] as one RGB picture: fixed is green, moving magenta, agreement grey."""
+    """Combine two grey pictures in [0, 1] to RGB: fixed is green, moving magenta, agreement grey."""
     return np.stack([moving, fixed, moving], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""Axial, coronal and sagittal slices of a scan of any orientation, as a radiologist expects them."""
+"""Axial, coronal and sagittal slices of a scan of any orientation, in radiological convention."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-WINDOW_HU = (-1000.0, 200.0)  # air to soft tissue: vessels, airways and the chest wall are all visible
-# labels stand on black and on white
+WINDOW_HU = (-1000.0, 200.0)  # air to soft tissue: shows vessels, airways and chest wall
+# labels are readable on black and white
 OUTLINED: dict[str, Any] = {"path_effects": [withStroke(linewidth=2, foreground="black")]}
 
 
@@ -22,8 +22,8 @@ class Plane:
     """A family of parallel slices of a canonical (R, A, S) array.
 
     Args:
-        name: as radiologists say.
-        normal: axis across the slices; the other two, in order, run along the width and the height of the picture.
+        name: radiological name.
+        normal: axis normal to the slices; the other two, in order, are width and height of the picture.
         labels: body side at the left, right, bottom and top of the picture (patient's right on the left).
     """
 
@@ -33,7 +33,7 @@ class Plane:
 
     @property
     def in_plane(self) -> tuple[int, int]:
-        """The axes along the picture's width and height."""
+        """Axes along width and height of the picture."""
         first, second = [axis for axis in range(3) if axis != self.normal]
         return first, second
 
@@ -46,7 +46,7 @@ PLANES = (
 
 
 class CanonicalView:
-    """Shows volumes of one grid with axes that run closest to right, anterior and superior; nothing is copied.
+    """View of volumes of one grid with axes closest to right, anterior and superior, without copies.
 
     Args:
         affine: (4, 4), voxel to RAS mm; may be oblique.
@@ -69,7 +69,7 @@ class CanonicalView:
         return [float(shape[axis] * step) for axis, step in zip(self.order, self.spacing_mm, strict=True)]
 
     def slice_of(self, values: Tensor, plane: Plane, index: int) -> np.ndarray:
-        """Slice `index` (counted along the canonical axis) of (H, W, D), width first."""
+        """Slice `index` along the canonical axis of (H, W, D), as (width, height)."""
         return np.take(self.volume(values), index, axis=plane.normal)
 
     def vectors_of(self, displacement_mm: Tensor, plane: Plane, index: int) -> np.ndarray:
@@ -78,18 +78,18 @@ class CanonicalView:
         return np.einsum("wa,whv->ahv", self.directions, world)
 
     def widest_slices(self, mask: Tensor | None, shape: tuple[int, int, int]) -> dict[str, int]:
-        """Index for each plane where the mask is widest (its centre may lie between the lungs); else the middle."""
+        """Index per plane of the slice with the largest mask area (the centre may miss the lungs); else the middle."""
         if mask is None or not bool(mask.any()):
             return {plane.name: shape[self.order[plane.normal]] // 2 for plane in PLANES}
         inside = self.volume(mask) > 0
         areas = {plane.name: inside.sum(axis=plane.in_plane) for plane in PLANES}
         widest = {name: np.flatnonzero(area == area.max()) for name, area in areas.items()}
-        return {name: int(indices[len(indices) // 2]) for name, indices in widest.items()}  # a box has many
+        return {name: int(indices[len(indices) // 2]) for name, indices in widest.items()}  # of equal areas the middle
 
     def show(self, axes: Axes, picture: np.ndarray, plane: Plane, **options: Any) -> AxesImage:
-        """Draw a slice (width, height[, RGB]) in mm, right and anterior on the left, with its sides labelled.
+        """Draw a slice (width, height[, RGB]) in mm, right and anterior on the left, with labelled sides.
 
-        `options` go to `imshow`, whose image is returned.
+        `options` are passed to `imshow`; returns its image.
         """
         width, height = plane.in_plane
         extent = (0.0, picture.shape[0] * self.spacing_mm[width], 0.0, picture.shape[1] * self.spacing_mm[height])
@@ -104,6 +104,6 @@ class CanonicalView:
 
 
 def window(picture_hu: np.ndarray) -> np.ndarray:
-    """HU to grey levels in [0, 1]."""
+    """Map HU to grey levels in [0, 1] by `WINDOW_HU`."""
     low, high = WINDOW_HU
     return np.clip((picture_hu - low) / (high - low), 0.0, 1.0)

@@ -29,14 +29,14 @@ COPDGENE_TRE_MM: dict[str, tuple[float, ...]] = {
 
 
 def copdgene_numbers(names: Sequence[str]) -> list[int] | None:
-    """Numbers 1 to 10 of cases named `copd1` ... `copd10`, in order; None if any case is another."""
+    """Numbers 1 to 10 of cases named `copd1` ... `copd10`, in order; None if another case is among them."""
     matches = [re.fullmatch(r"copd([1-9]|10)", name) for name in names]
     numbers = [int(match[1]) for match in matches if match]
     return numbers if numbers and len(numbers) == len(names) else None
 
 
 def published_rows(numbers: Sequence[int]) -> dict[str, tuple[float, ...]]:
-    """Published values of the given cases and, last, their mean over these cases."""
+    """Published values of the given cases, followed by their mean."""
     rows = {}
     for method, values in COPDGENE_TRE_MM.items():
         chosen = tuple(values[number - 1] for number in numbers)

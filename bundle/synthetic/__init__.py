@@ -1,1 +1,1 @@
-"""Pairs whose motion is known exactly: phantoms, and simulated breaths of a CT."""
+"""Pairs with a ground-truth field: phantoms, and CTs with simulated breaths."""

@@ -1,4 +1,4 @@
-"""A folder of synthetic pairs with its pairs file; both kinds of synthetic pairs are written by it."""
+"""Write a folder of synthetic pairs with its pairs file, for phantoms and simulated breaths."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ FILES = {key: f"{key}.nii.gz" for key in SCANS} | {
     "moving_landmarks": "moving_landmarks.csv",
     "displacement": "displacement.nii.gz",
 }
-Record = Mapping[str, Any]  # what a pair is made from; equal records give equal pairs
+Record = Mapping[str, Any]  # input of a pair's generation; equal records give equal pairs
 MakePair = Callable[[Record], Mapping[str, Any]]
 
 
 def records_of(counts: Mapping[str, int], seed: int, settings: Callable[[int], Record]) -> dict[str, Record]:
-    """The record of each pair by its name, with a seed of its own.
+    """Records of all pairs by name, each with its own seed.
 
     Args:
-        counts: number of pairs by section of the pairs file; more pairs do not change the earlier ones.
-        seed: of the data set.
-        settings: the rest of a record, given the number of the pair within its section.
+        counts: number of pairs by section of the pairs file; adding pairs does not change existing ones.
+        seed: seed of the data set.
+        settings: other entries of a record, from the number of the pair within its section.
     """
     return {
         f"{section}_{number:02d}": {
@@ -55,17 +55,17 @@ def records_of(counts: Mapping[str, int], seed: int, settings: Callable[[int], R
 def write_pairs(
     directory: str | Path, records: Mapping[str, Record], make_pair: MakePair, *, workers: int, description: str
 ) -> Path:
-    """Write the pairs of a data set and its pairs file, which is returned.
+    """Write the pairs of a data set and its pairs file; return the pairs file.
 
-    Pairs that exist with the same record are kept, so interrupted calls resume. A pair's folder appears complete or
-    not at all.
+    Existing pairs with the same record are kept, so interrupted runs resume. The folder of a pair is written
+    atomically.
 
     Args:
         directory: created if missing.
         records: by name, SECTION_NUMBER.
-        make_pair: returns what `write_pair` needs; other keys are stored in the record file.
-        workers: threads; each makes one pair at a time.
-        description: of the progress bar.
+        make_pair: returns the input of `write_pair`; other keys are stored in the record file.
+        workers: number of threads; each generates one pair at a time.
+        description: label of the progress bar.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def write_pair(folder: Path, pair: Mapping[str, Any]) -> None:
 
 
 def _is_complete(folder: Path, record: Record) -> bool:
-    """Whether a pair exists and was made from this record."""
+    """Whether a pair exists and was generated from this record."""
     try:
         return bool(json.loads((folder / RECORD).read_text())["made_from"] == record)
     except (FileNotFoundError, json.JSONDecodeError):
@@ -115,8 +115,8 @@ def _write_folder(directory: Path, make_pair: MakePair, name: str, record: Recor
         (folder / RECORD).write_text(json.dumps({"made_from": record, **rest}))
         try:
             if (directory / name).exists() and not _is_complete(directory / name, record):
-                os.replace(directory / name, Path(temporary) / "old")  # made from another record
+                os.replace(directory / name, Path(temporary) / "old")  # generated from another record
             os.replace(folder, directory / name)
         except OSError:
-            if not _is_complete(directory / name, record):  # else another process was faster
+            if not _is_complete(directory / name, record):  # otherwise another process wrote the pair first
                 raise

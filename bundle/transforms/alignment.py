@@ -1,4 +1,4 @@
-"""Bring two scans of one chest roughly over each other before the network sees them."""
+"""Initial affine alignment of two chest scans."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ MAX_ITERATIONS = 60
 
 
 class Level(NamedTuple):
-    """One step from coarse to fine: voxel size, tissue around the lungs that counts, global or local correlation, and
-    whether the linear part is free or only the shift."""
+    """One resolution level: voxel size, rim of tissue around the lungs, LNCC or global correlation as similarity,
+    and whether to optimise the linear part or the translation only."""
 
     voxel_mm: float
     rim_mm: float
-    local: bool
+    lncc: bool
     linear: bool
 
 
 LEVELS: dict[AlignmentMethod, tuple[Level, ...]] = {
     "centroid": (),
-    "translation": (Level(12.0, 18.0, local=False, linear=False), Level(6.0, 6.0, local=True, linear=False)),
+    "translation": (Level(12.0, 18.0, lncc=False, linear=False), Level(6.0, 6.0, lncc=True, linear=False)),
     "affine": (
-        Level(12.0, 18.0, local=False, linear=True),
-        Level(6.0, 6.0, local=True, linear=True),
-        Level(4.0, 6.0, local=True, linear=True),
+        Level(12.0, 18.0, lncc=False, linear=True),
+        Level(6.0, 6.0, lncc=True, linear=True),
+        Level(4.0, 6.0, lncc=True, linear=True),
     ),
 }
-DENSITY_WINDOW_HU = (-1000.0, 0.0)  # air to water; bones and contrast agent would outweigh the lungs
+DENSITY_WINDOW_HU = (-1000.0, 0.0)  # air to water; bones and contrast agent would dominate the lungs
 
 
 def align_lungs(
@@ -52,26 +52,26 @@ def align_lungs(
 ) -> Tensor:
     """World affine (4, 4) float64, RAS mm, that maps fixed points to moving points.
 
-    "centroid" puts the lung centroids over each other. "translation" and "affine" go on, coarse to fine: correlation of
-    the lungs and the tissue around them finds the large motion, local correlation then matches vessels, which the
-    density of the lungs and the chest wall, past which they slide, do not distract.
+    "centroid" aligns the lung centroids. "translation" and "affine" then optimise coarse to fine: global correlation of
+    the lungs and surrounding tissue recovers large motion; LNCC then matches vessels and is robust to changes of lung
+    density and to the sliding chest wall.
 
     Args:
-        fixed, moving: (1, H, W, D), HU, each on its own grid; the masks lie on the grids of their scans.
+        fixed, moving: (1, H, W, D), HU, each on its own grid; the masks are on the grids of their scans.
     """
     if method == "identity":
         return torch.eye(4, dtype=torch.float64)
     centre = _centroid_mm(fixed_mask)
     linear, offset = torch.eye(3, dtype=torch.float64), _centroid_mm(moving_mask)
     for level in LEVELS[method]:
-        linear, offset = _refine(linear, offset, centre, fixed, moving, fixed_mask, level)
+        linear, offset = _optimize(linear, offset, centre, fixed, moving, fixed_mask, level)
     affine = torch.eye(4, dtype=torch.float64)
     affine[:3, :3] = linear
     affine[:3, 3] = offset - linear @ centre
     return affine
 
 
-def _refine(
+def _optimize(
     linear: Tensor,
     offset: Tensor,
     centre: Tensor,
@@ -80,31 +80,31 @@ def _refine(
     fixed_mask: MetaTensor,
     level: Level,
 ) -> tuple[Tensor, Tensor]:
-    """Improve x -> linear (x - centre) + offset on one resolution level by L-BFGS; never returns anything worse.
+    """Optimise x -> linear (x - centre) + offset on one level by L-BFGS; returns the input if nothing is better.
 
-    The parameters live in the axes of the fixed scan, so that a turned header turns the result with it, and in units of
-    1 % and 1 mm, so that L-BFGS meets a well-scaled problem.
+    Parameters are in the axes of the fixed scan, so that the result rotates with its header, and in units of 1 % and
+    1 mm, for good scaling.
     """
-    fixed_density, source = _density(coarsen(fixed, level.voxel_mm)), _density(coarsen(moving, level.voxel_mm))
+    fixed_density, moving_density = _density(coarsen(fixed, level.voxel_mm)), _density(coarsen(moving, level.voxel_mm))
     target, region, grid = _crop(fixed_density, coarsen(fixed_mask, level.voxel_mm), level.rim_mm)
     points = apply_affine(fixed_density.affine.double(), grid) - centre
     axes = fixed_density.affine[:3, :3].double() / spacing_mm(fixed_density.affine.double())
-    to_source = torch.linalg.inv(source.affine.double())
+    world_to_moving = torch.linalg.inv(moving_density.affine.double())
     parameters = torch.zeros(3, 4, dtype=torch.float64, requires_grad=True)
 
     def compose() -> tuple[Tensor, Tensor]:
-        turned = linear + axes @ parameters[:, :3] @ axes.T / 100 if level.linear else linear
-        return turned, offset + axes @ parameters[:, 3]
+        new_linear = linear + axes @ parameters[:, :3] @ axes.T / 100 if level.linear else linear
+        return new_linear, offset + axes @ parameters[:, 3]
 
     def dissimilarity() -> Tensor:
-        turned, shifted = compose()
-        mapped = apply_affine(to_source, points @ turned.T + shifted)
-        sampled = sample_rows(source.as_tensor(), mapped.T.float().view(3, *target.shape[2:]))[None]
-        if level.local:
-            return local_loss(sampled, target, mask=region)
-        return -torch.corrcoef(torch.stack([sampled[region > 0], target[region > 0]]))[0, 1]
+        new_linear, new_offset = compose()
+        mapped = apply_affine(world_to_moving, points @ new_linear.T + new_offset)
+        warped = sample_rows(moving_density.as_tensor(), mapped.T.float().view(3, *target.shape[2:]))[None]
+        if level.lncc:
+            return lncc_loss(warped, target, mask=region)
+        return -torch.corrcoef(torch.stack([warped[region > 0], target[region > 0]]))[0, 1]
 
-    local_loss = LocalCrossCorrelationLoss()
+    lncc_loss = LocalCrossCorrelationLoss()
     optimizer = torch.optim.LBFGS(
         [parameters], max_iter=MAX_ITERATIONS, tolerance_change=1e-5, line_search_fn="strong_wolfe"
     )
@@ -119,24 +119,24 @@ def _refine(
         before = float(optimizer.step(closure).detach())
     with torch.no_grad():
         after = float(dissimilarity())
-        log.info("affine alignment at %.0f mm: correlation %.4f, before %.4f", level.voxel_mm, -after, -before)
+        log.debug("affine alignment at %.0f mm: similarity %.4f (before: %.4f)", level.voxel_mm, -after, -before)
         return compose() if after < before else (linear, offset)
 
 
 def _crop(density: MetaTensor, mask: MetaTensor, rim_mm: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Density and region (1, 1, h, w, d) cut to the lungs and a rim, and the coordinates (n, 3) of these voxels."""
-    lungs = (mask[0] >= min(0.5, float(mask.max()))).numpy()  # a small mask fills no coarse voxel by half
+    """Density and region (1, 1, h, w, d) cropped to the lungs and a rim, and their voxel coordinates (n, 3)."""
+    lungs = (mask[0] >= min(0.5, float(mask.max()))).numpy()  # a small mask may cover no coarse voxel by half
     region = torch.from_numpy(ndimage.distance_transform_edt(~lungs, mask.pixdim.numpy()) <= rim_mm)
     inside = region.nonzero()
     low, high = inside.amin(dim=0), inside.amax(dim=0) + 1
     box = tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
-    cut = region[box].float()[None, None]
-    grid = identity_vox(list(cut.shape[2:]), cut)[0].flatten(1).T.double() + low
-    return density.as_tensor()[0][box][None, None], cut, grid
+    cropped = region[box].float()[None, None]
+    grid = identity_vox(list(cropped.shape[2:]), cropped)[0].flatten(1).T.double() + low
+    return density.as_tensor()[0][box][None, None], cropped, grid
 
 
 def _density(scan: MetaTensor) -> MetaTensor:
-    """HU between air and water as 0 to 1; padding counts as air."""
+    """Map HU from air to water to 0 to 1; padding becomes air."""
     low, high = DENSITY_WINDOW_HU
     return (scan.clamp(low, high) - low) / (high - low)
 
@@ -149,7 +149,7 @@ def _centroid_mm(mask: MetaTensor) -> Tensor:
 class InitialAlignmentd(MapTransform):
     """Add `initial_affine` (4, 4), fixed world to moving world, RAS mm.
 
-    Needs `fixed`, `moving` and their masks. A pair that brings `initial_affine` (the user's own transform) keeps it.
+    Requires `fixed`, `moving` and their masks. An existing `initial_affine` (the user's own transform) is kept.
 
     Args:
         method: see `align_lungs`.
@@ -174,7 +174,7 @@ class InitialAlignmentd(MapTransform):
 class ReadInitialTransformd(MapTransform):
     """Read the ITK transform file of a pair, fixed to moving, into `initial_affine` (4, 4), RAS mm.
 
-    Pairs without one pass. Raises: see `bundle.io.read_linear_transform`.
+    Pairs without one are unchanged. Raises: see `bundle.io.read_linear_transform`.
     """
 
     def __init__(self, keys: KeysCollection = "initial_transform") -> None:

@@ -1,4 +1,4 @@
-"""Refuse scans no registration can use."""
+"""Reject scans that cannot be registered."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bundle.io import check_scan
 
 
 class CheckScand(MapTransform):
-    """Check loaded scans (1, H, W, D), whatever loaded them, and pass them on unchanged.
+    """Check loaded scans (1, H, W, D), from any reader; the data are unchanged.
 
-    Raises: ValueError naming the file and what is wrong: see `bundle.io.check_scan`.
+    Raises: ValueError naming the file and the problem: see `bundle.io.check_scan`.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -15,9 +15,9 @@ from bundle.transforms.world_transform import world_transform
 
 
 class ReadLandmarksd(MapTransform):
-    """Replace the landmark files `<key>_landmarks` of loaded scans by points (N, 3), float64, RAS mm.
+    """Replace the landmark files `<key>_landmarks` of loaded scans with points (N, 3), float64, RAS mm.
 
-    Points and pairs without landmarks pass. Raises: see `bundle.io.read_landmarks_mm`.
+    Points and pairs without landmarks are unchanged. Raises: see `bundle.io.read_landmarks_mm`.
     """
 
     def __init__(self, keys: KeysCollection = ("fixed", "moving")) -> None:
@@ -33,10 +33,10 @@ class ReadLandmarksd(MapTransform):
 
 
 class MapLandmarksd(Transform):
-    """Carry the fixed landmarks to the moving scan.
+    """Map the fixed landmarks to the moving scan.
 
-    Adds `mapped_landmarks` and, by the initial alignment alone, `aligned_landmarks`, (N, 3) float64 RAS mm. Pairs
-    without fixed landmarks pass.
+    Adds `mapped_landmarks` and, with the initial alignment only, `aligned_landmarks`, (N, 3) float64 RAS mm. Pairs
+    without fixed landmarks are unchanged.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

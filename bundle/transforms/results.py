@@ -15,7 +15,7 @@ from bundle.transforms.world_transform import world_transform
 
 
 class ResultsOnNetworkGridd(Transform):
-    """Add `warped_net` (1, H, W, D), the moving scan the network saw through its ddf, and `jacobian_net` of the ddf."""
+    """Add `warped_net` (1, H, W, D), the network's moving image warped with its ddf, and the ddf's `jacobian_net`."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
@@ -27,11 +27,11 @@ class ResultsOnNetworkGridd(Transform):
 
 
 class ResultsOnNativeGridsd(Transform):
-    """Add the registration's results on the grids the scans came with.
+    """Add the registration's results on the scans' own grids.
 
-    On the fixed grid: `displacement_mm` (3, H, W, D), RAS; `warped` and `aligned` (1, H, W, D), the moving scan through
-    the whole transform and through the initial alignment alone, HU; `jacobian` (1, H, W, D) of the whole transform. On
-    the moving grid: `inverse_displacement_mm` (3, H, W, D), RAS.
+    On the fixed grid: `displacement_mm` (3, H, W, D), RAS; `warped` and `aligned` (1, H, W, D), HU, the moving scan
+    warped with the whole transform and with the initial alignment only; `jacobian` (1, H, W, D) of the whole transform.
+    On the moving grid: `inverse_displacement_mm` (3, H, W, D), RAS.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -58,7 +58,7 @@ def _displacement(transform: WorldTransform, scan: MetaTensor) -> MetaTensor:
 
 
 def warp_to_fixed(moving: MetaTensor, transform: WorldTransform, fixed: MetaTensor) -> MetaTensor:
-    """The moving scan (1, H, W, D), HU, through a transform on the fixed scan's own grid; air where it has no voxel."""
+    """Warp the moving scan (1, H, W, D), HU, to the fixed scan's own grid with a transform; air outside the scan."""
     return _warp(moving, _displacement(transform, fixed), fixed)
 
 

@@ -34,7 +34,7 @@ def scan_hu() -> np.ndarray:
 def write_dicom_series(
     folder: Path, stored: np.ndarray, affine: Tensor, *, intercept: int = 0, **attributes: str
 ) -> list[Path]:
-    """One CT series, a file a slice along the last axis; `affine` must be right-handed in LPS, as DICOM is.
+    """One CT series, one file per slice along the last axis; `affine` must be right-handed in LPS, as DICOM is.
 
     `attributes`: further DICOM attributes, or other values, of every slice.
     """

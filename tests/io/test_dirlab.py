@@ -20,7 +20,7 @@ LAYOUTS = {
 
 
 def write_case(root: Path, name: str, raw: np.ndarray | None = None, *, rows: str = "1 1 1\n2\t3\t4\t\n") -> None:
-    """Write the files of one case; without voxels they are sparse, at the published size."""
+    """Write the files of one case; without voxels they are sparse files of the published size."""
     folder, image, landmarks, phases = LAYOUTS[name]
     number = int("".join(filter(str.isdigit, name.removeprefix("4d"))))
     collection = "COPDgene" if name.startswith("copd") else "4DCT"
@@ -71,7 +71,7 @@ def test_names_are_matched_in_any_case_and_other_files_ignored(tmp_path: Path) -
 def test_a_file_found_twice_is_refused(tmp_path: Path) -> None:
     write_case(tmp_path / "a", "copd1")
     write_case(tmp_path / "b", "copd1")
-    with pytest.raises(ValueError, match=r"copd1: 2 fixed files: .*a/.*copd1_iBHCT\.img, .*b/"):
+    with pytest.raises(ValueError, match=r"copd1: expected one fixed file, got 2: .*a/.*copd1_iBHCT\.img, .*b/"):
         find_cases(tmp_path)[0].file("fixed")
 
 
@@ -104,7 +104,7 @@ def test_a_truncated_volume_is_refused_with_both_sizes(tmp_path: Path, small_cop
 
 
 def test_a_folder_without_dirlab_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no DIR-Lab file in it"):
+    with pytest.raises(FileNotFoundError, match=r"expected files such as copd1_iBHCT\.img .*, got none"):
         find_cases(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such folder"):
         find_cases(tmp_path / "none")

@@ -31,7 +31,7 @@ def write_meta(path: Path, *, matrix: str = "1 0 0 0 1 0 0 0 1", spacing: str = 
 
 
 def write_raw_nifti(path: Path, **fields: float | np.ndarray) -> Path:
-    """A NIfTI file with header fields as given, past nibabel's repairs."""
+    """Write a NIfTI file with the given header fields, bypassing nibabel's repairs."""
     image = nib.Nifti1Image(np.zeros(SHAPE, np.int16), np.eye(4))
     nib.save(image, path)
     content = path.read_bytes()

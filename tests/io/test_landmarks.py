@@ -129,8 +129,8 @@ def test_written_landmarks_are_lps_and_read_back(tmp_path: Path, scan: ImageHead
         ("a.txt", "1 1 1\nnan 1 1\n", r"a\.txt, line 2: expected 3 numbers, got 'nan 1 1'"),
         ("a.txt", " \n", r"a\.txt: no landmarks in this file"),
         ("a.txt", "point\n", r"a\.txt: expected the number of landmarks on the line after 'point'"),
-        ("a.txt", "index\n2\n1 1 1\n", r"a\.txt: the file announces 2 landmarks and holds 1"),
-        ("a.csv", "1,2,3\n", r"a\.csv: expected a first line that names the columns x,y,z, got '1,2,3'"),
+        ("a.txt", "index\n2\n1 1 1\n", r"a\.txt: expected 2 landmarks as stated after 'index', got 1"),
+        ("a.csv", "1,2,3\n", r"a\.csv: expected a header with the columns x,y,z, got '1,2,3'"),
         ("a.csv", "x,y,z\n1,2\n", r"a\.csv, line 2: expected 3 coordinates, got 2"),
         ("a.csv", "x,y,z\n", r"a\.csv: no landmarks"),
         ("a.fcsv", fcsv([[1, 2, 3]], "IJK"), r"a\.fcsv: expected the coordinate system RAS or LPS, got 'IJK'"),
@@ -200,7 +200,7 @@ def test_a_slicer_point_list_follows_slicers_schema(tmp_path: Path, points: Tens
 @pytest.mark.parametrize(("name", "text"), [("dirlab.txt", "1 1 1\n8 9 10\n"), ("elastix.txt", "index\n1\n3 4 5\n")])
 def test_voxel_indices_without_their_scan_are_refused(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=rf"{name}: these landmarks are voxel indices"):
+    with pytest.raises(ValueError, match=rf"{name}: these landmarks are voxel indices: expected their scan, got none"):
         read_landmarks_mm(tmp_path / name, None)
 
 

@@ -21,7 +21,7 @@ def points_in(shape: tuple[int, int, int], affine: Tensor, margin_vox: float) ->
 
 
 def moved_by(transform: sitk.Transform | itk.Transform, points_mm: Tensor) -> Tensor:
-    """Points (N, 3), RAS mm, carried by SimpleITK or ITK."""
+    """Points (N, 3), RAS mm, mapped by SimpleITK or ITK."""
     moved = [list(transform.TransformPoint(point)) for point in swap_ras_lps(points_mm).tolist()]
     return swap_ras_lps(torch.tensor(moved, dtype=torch.float64))
 
@@ -31,7 +31,7 @@ def corners_mm(case: Case) -> Tensor:
 
 
 def gentle_case() -> Case:
-    """As `make_case`, with a field that can be inverted."""
+    """As `make_case`, with an invertible field."""
     case = make_case()
     field = waves_vox(NETWORK_SHAPE, amplitude_vox=0.4)
     transform = WorldTransform(field, case.transform.grid_to_fixed, case.transform.grid_to_moving)

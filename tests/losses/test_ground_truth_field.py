@@ -10,29 +10,29 @@ SHAPE = (4, 5, 6)
 
 
 class Constant(nn.Module):
-    """Half, whatever the field; remembers how many channels it was given."""
+    """Returns 0.5 for every field and records the number of label channels."""
 
     def forward(self, ddf_vox: Tensor, label: Tensor) -> Tensor:
         self.channels = label.shape[1]
         return 0.5 + 0 * ddf_vox.sum()
 
 
-def make_label(*, is_known: float = 1.0) -> Tensor:
-    """Mask: the first half along the last axis; exact ddf (1, 2, 2) there, something else elsewhere."""
+def make_label(*, available: float = 1.0) -> Tensor:
+    """Mask: first half along the last axis; ground-truth ddf (1, 2, 2) inside, other values outside."""
     label = torch.zeros(1, 7, *SHAPE)
     label[:, 2, ..., :3] = 1.0
     label[:, 3:6] = torch.tensor([1.0, 2.0, 2.0]).view(3, 1, 1, 1)
     label[:, 3:6, ..., 3:] = 50.0
-    label[:, 6] = is_known
+    label[:, 6] = available
     return label
 
 
-def test_a_zero_field_is_off_by_the_length_of_the_exact_one_inside_the_mask() -> None:
+def test_the_error_of_a_zero_field_is_the_length_of_the_ground_truth_inside_the_mask() -> None:
     loss = GroundTruthFieldLoss(registration=Constant(), weight=0.1)
     assert loss(torch.zeros(1, 3, *SHAPE), make_label()).item() == pytest.approx(0.5 + 0.1 * 3.0)
 
 
-def test_the_exact_field_leaves_the_unsupervised_loss_which_sees_scans_and_mask_only() -> None:
+def test_the_ground_truth_field_gives_the_unsupervised_loss_of_scans_and_mask_only() -> None:
     registration = Constant()
     label = make_label()
     assert GroundTruthFieldLoss(registration=registration, weight=7.0)(label[:, 3:6], label).item() == pytest.approx(
@@ -41,9 +41,9 @@ def test_the_exact_field_leaves_the_unsupervised_loss_which_sees_scans_and_mask_
     assert registration.channels == 3
 
 
-def test_a_pair_of_which_nothing_is_known_is_not_supervised() -> None:
+def test_a_pair_without_a_ground_truth_field_is_not_supervised() -> None:
     loss = GroundTruthFieldLoss(registration=Constant(), weight=7.0)
-    assert loss(torch.ones(1, 3, *SHAPE), make_label(is_known=0.0)).item() == pytest.approx(0.5)
+    assert loss(torch.ones(1, 3, *SHAPE), make_label(available=0.0)).item() == pytest.approx(0.5)
 
 
 def test_the_gradient_is_right() -> None:

@@ -14,7 +14,7 @@ def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Ten
 
 
 def squared_correlation(pred: np.ndarray, target: np.ndarray, window_vox: int) -> np.ndarray:
-    """Definition, voxel by voxel (H, W, D), on the part of each window inside the image."""
+    """Definition, voxel by voxel (H, W, D), with windows cropped to the image."""
     radius, result = window_vox // 2, np.zeros(pred.shape)
     for voxel in np.ndindex(pred.shape):
         window = tuple(slice(max(at - radius, 0), at + radius + 1) for at in voxel)

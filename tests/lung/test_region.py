@@ -30,13 +30,13 @@ def found(scan: MetaTensor) -> MetaTensor:
 
 
 def crop_to_circle(scan: MetaTensor, radius_mm: float) -> MetaTensor:
-    """What a scanner writes for a narrow field of view."""
+    """A scan with the padding of a narrow field of view."""
     x, y, _ = voxel_centres_mm(SHAPE, scan.affine).T.reshape(3, 1, *SHAPE)
     return MetaTensor(torch.where(x**2 + y**2 > radius_mm**2, PADDING_HU, scan.as_tensor()), affine=scan.affine)
 
 
 def scan_part(chest: Chest, low_mm: tuple[float, float, float], high_mm: tuple[float, float, float]) -> MetaTensor:
-    """A scan whose field of view is a box."""
+    """A scan cropped to a box."""
     sides = [round((high - low) / step) for low, high, step in zip(low_mm, high_mm, SPACING_MM, strict=True)]
     shape = (sides[0], sides[1], sides[2])
     middle = tuple((low + high) / 2 for low, high in zip(low_mm, high_mm, strict=True))

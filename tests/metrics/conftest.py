@@ -1,4 +1,4 @@
-"""Grids on which swapped axes, spacings or signs must fail."""
+"""Grids that detect swapped axes, spacings or signs."""
 
 from __future__ import annotations
 

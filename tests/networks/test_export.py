@@ -1,4 +1,4 @@
-"""The network leaves Python in three ways; each must give the field that eager mode gives, to 1e-4 voxel."""
+"""The three export formats of the network must give the ddf of eager mode to 1e-4 voxel."""
 
 import json
 from pathlib import Path

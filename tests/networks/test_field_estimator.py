@@ -8,12 +8,12 @@ def test_every_layer_sees_all_before_it_and_the_head_sees_the_last() -> None:
     inputs = [layer[0].in_channels for layer in estimator.layers]
     assert inputs == [5, 5 + 128, 5 + 128 + 128, 5 + 128 + 128 + 96, 5 + 128 + 128 + 96 + 64]
 
-    known = torch.rand((1, 5, 3, 4, 5), generator=torch.Generator().manual_seed(0))
-    ddf_vox, context = estimator(known)
+    inputs = torch.rand((1, 5, 3, 4, 5), generator=torch.Generator().manual_seed(0))
+    ddf_vox, context = estimator(inputs)
     for layer in estimator.layers:
-        output = torch.conv3d(known, layer[0].weight, layer[0].bias, padding=1)
+        output = torch.conv3d(inputs, layer[0].weight, layer[0].bias, padding=1)
         output = output.where(output > 0, 0.05 * output)
-        known = torch.cat([known, output], dim=1)
+        inputs = torch.cat([inputs, output], dim=1)
     torch.testing.assert_close(context, output)
     torch.testing.assert_close(ddf_vox, torch.conv3d(context, estimator.head.weight, estimator.head.bias, padding=1))
     assert context.shape == (1, 32, 3, 4, 5)

@@ -26,7 +26,7 @@ def known_affine(
     scales: tuple[float, float, float] = (1.08, 0.95, 0.92),
     shift_mm: tuple[float, float, float] = (12.0, -9.0, 40.0),
 ) -> Tensor:
-    """Fixed to moving: a table shift, another posture, a deeper breath."""
+    """Fixed to moving: a table shift, a posture change and a deeper breath."""
     affine = rotation(*angles_deg)
     affine[:3, :3] = affine[:3, :3] * torch.tensor(scales)
     affine[:3, 3] = torch.tensor(shift_mm)
@@ -40,7 +40,7 @@ def make_scans(
     low_mm: tuple[float, float, float] = (-108.0, -88.0, -105.0),
     high_mm: tuple[float, float, float] = (108.0, 88.0, 105.0),
 ) -> tuple[MetaTensor, MetaTensor]:
-    """Fixed and moving scan, the moving one on a turned grid of its own with its own field of view."""
+    """Fixed and moving scan, the moving one on its own rotated grid with its own field of view."""
     spacing_mm = (4.4, 4.2, 4.8)
     sides = [round((high - low) / step) for low, high, step in zip(low_mm, high_mm, spacing_mm, strict=True)]
     shape = (sides[0], sides[1], sides[2])

@@ -17,7 +17,7 @@ OBLIQUE_AFFINE = make_affine(SHAPE, (2.0, 1.5, 2.5), angles_deg=(20, -10, 35), c
 
 
 def make_pair(displacement: Path | None) -> dict[str, object]:
-    """A network grid inside the fixed scan of `OBLIQUE_AFFINE`, aligned by a turn and a shift."""
+    """A network grid inside the fixed scan of `OBLIQUE_AFFINE`, aligned by a rotation and a translation."""
     grid = OBLIQUE_AFFINE @ torch.tensor(
         [[0.7, 0, 0, 2.0], [0, 0.5, 0, 1.5], [0, 0, 0.8, 1.0], [0, 0, 0, 1]], dtype=torch.float64
     )
@@ -32,7 +32,7 @@ def make_pair(displacement: Path | None) -> dict[str, object]:
     return pair if displacement is None else pair | {"displacement": str(displacement)}
 
 
-def test_the_known_ddf_carries_points_as_the_file_does(tmp_path: Path) -> None:
+def test_the_ground_truth_ddf_maps_points_as_the_file_does(tmp_path: Path) -> None:
     """A displacement that is linear in space is read exactly between voxels."""
     linear = torch.tensor([[0.02, -0.05, 0.03], [0.04, 0.01, -0.02], [-0.03, 0.05, 0.06]], dtype=torch.float64)
     shift_mm = torch.tensor([5.0, -12.0, 20.0], dtype=torch.float64)
@@ -42,21 +42,21 @@ def test_the_known_ddf_carries_points_as_the_file_does(tmp_path: Path) -> None:
     write_displacement(file, displacement_mm, OBLIQUE_AFFINE)
 
     pair = make_pair(file)
-    known = GroundTruthFieldd()(pair)["ground_truth_net"].as_tensor()
-    assert known.shape == (4, *SIDES)
-    assert (known[3] == 1).all()
+    ground_truth = GroundTruthFieldd()(pair)["ground_truth_net"].as_tensor()
+    assert ground_truth.shape == (4, *SIDES)
+    assert (ground_truth[3] == 1).all()
 
-    transform = WorldTransform(known[None, :3], pair["grid_to_fixed"], pair["grid_to_moving"])  # type: ignore[arg-type]
+    transform = WorldTransform(ground_truth[None, :3], pair["grid_to_fixed"], pair["grid_to_moving"])  # type: ignore[arg-type]
     points_vox = torch.tensor([[1.0, 2.0, 3.0], [9.5, 20.25, 7.0], [14.0, 25.0, 12.5]], dtype=torch.float64)
     points_mm = apply_affine(pair["grid_to_fixed"], points_vox)  # type: ignore[arg-type]
     expected_mm = points_mm + points_mm @ linear.T + shift_mm
     torch.testing.assert_close(transform.transform_points_mm(points_mm), expected_mm, atol=5e-3, rtol=0)
 
 
-def test_nothing_is_known_of_a_pair_without_a_field() -> None:
-    known = GroundTruthFieldd()(make_pair(None))["ground_truth_net"]
-    assert known.shape == (4, *SIDES)
-    assert not known.any()
+def test_a_pair_without_a_field_gets_zeros() -> None:
+    ground_truth = GroundTruthFieldd()(make_pair(None))["ground_truth_net"]
+    assert ground_truth.shape == (4, *SIDES)
+    assert not ground_truth.any()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

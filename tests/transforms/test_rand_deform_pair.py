@@ -19,13 +19,18 @@ def texture(seed: int) -> Tensor:
 
 
 def make_pair() -> dict[str, Tensor]:
-    """A moving scan, and a fixed one that is exactly the moving through the known ddf."""
-    known = torch.ones(4, *SHAPE)
-    known[:3] = torch.tensor([2.0, -1.0, 1.5]).view(3, 1, 1, 1)
-    known[0] += 0.05 * torch.arange(SHAPE[2])
+    """A moving scan, and the fixed scan made by warping it with the ground-truth ddf."""
+    ground_truth = torch.ones(4, *SHAPE)
+    ground_truth[:3] = torch.tensor([2.0, -1.0, 1.5]).view(3, 1, 1, 1)
+    ground_truth[0] += 0.05 * torch.arange(SHAPE[2])
     moving = texture(0)
-    fixed = Warp(padding_mode="border")(moving[None], known[None, :3])[0]
-    return {"fixed_net": fixed, "mask_net": (texture(1) > 0.4).float(), "moving_net": moving, "ground_truth_net": known}
+    fixed = Warp(padding_mode="border")(moving[None], ground_truth[None, :3])[0]
+    return {
+        "fixed_net": fixed,
+        "mask_net": (texture(1) > 0.4).float(),
+        "moving_net": moving,
+        "ground_truth_net": ground_truth,
+    }
 
 
 def mismatch(pair: dict[str, Tensor]) -> Tensor:
@@ -39,8 +44,8 @@ def make(**options: float) -> RandDeformPaird:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_known_field_still_maps_the_pair(seed: int) -> None:
-    """Whatever is drawn, MONAI's Warp by the new known field gives the new fixed scan, up to interpolating twice."""
+def test_the_ground_truth_field_still_maps_the_pair(seed: int) -> None:
+    """MONAI's Warp with the new ground-truth field gives the new fixed scan, up to double interpolation."""
     transform = make()
     transform.set_random_state(seed=seed)
     before = make_pair()
@@ -51,14 +56,14 @@ def test_the_known_field_still_maps_the_pair(seed: int) -> None:
 
 
 def test_a_shift_is_added_to_a_constant_field() -> None:
-    known = torch.ones(4, *SHAPE)
+    ground_truth = torch.ones(4, *SHAPE)
     shift_vox = torch.tensor([1.0, -2.0, 3.0]).view(3, 1, 1, 1).expand(3, *SHAPE)
-    (fixed,), moved = deform_pair([texture(0)], known, shift_vox)
+    (fixed,), moved = deform_pair([texture(0)], ground_truth, shift_vox)
     torch.testing.assert_close(moved[:3], shift_vox + 1)
     torch.testing.assert_close(fixed[:, :-1, 2:, :-3], texture(0)[:, 1:, :-2, 3:])
 
 
-def test_what_is_not_known_stays_unknown() -> None:
+def test_a_missing_ground_truth_field_stays_missing() -> None:
     _, moved = deform_pair([texture(0)], torch.zeros(4, *SHAPE), torch.ones(3, *SHAPE))
     assert not moved.any()
 
@@ -66,11 +71,11 @@ def test_what_is_not_known_stays_unknown() -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_mirrored_pair_moves_the_other_way_along_that_axis_alone(axis: int) -> None:
     pair = make_pair()
-    (fixed, moving), known = mirror_pair([pair["fixed_net"], pair["moving_net"]], pair["ground_truth_net"], axis)
-    assert mismatch({"fixed_net": fixed, "moving_net": moving, "ground_truth_net": known}) < 1e-4
+    (fixed, moving), ground_truth = mirror_pair([pair["fixed_net"], pair["moving_net"]], pair["ground_truth_net"], axis)
+    assert mismatch({"fixed_net": fixed, "moving_net": moving, "ground_truth_net": ground_truth}) < 1e-4
     sign = torch.ones(4)
     sign[axis] = -1
-    torch.testing.assert_close(known.mean(dim=(1, 2, 3)), sign * pair["ground_truth_net"].mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(ground_truth.mean(dim=(1, 2, 3)), sign * pair["ground_truth_net"].mean(dim=(1, 2, 3)))
 
 
 def test_the_same_seed_draws_the_same_and_the_moving_scan_is_mirrored_at_most() -> None:

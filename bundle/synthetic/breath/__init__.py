@@ -1,4 +1,4 @@
-"""Simulated breaths: one CT becomes a pair with its ground-truth field."""
+"""Simulated breaths: a pair with its ground-truth field from one CT."""
 
 from bundle.synthetic.breath.motion import MotionParameters, draw_motion
 from bundle.synthetic.breath.rand_simulate_motion import RandSimulateMotiond

@@ -1,10 +1,10 @@
-"""The field of a simulated breath: two smooth flows, one of the lungs and the organs below them, one of the wall.
+"""The field of a simulated breath: one smooth flow for the lungs and the organs below them, one for the chest wall.
 
-The lungs and what lies below them form tubes, open downwards. Inside, tissue follows the diaphragm; outside, the chest
-wall hardly moves. At the side of a tube both flows have the same speed across it, so the tissue slides and no gap
-opens. Each flow is the exponential of a stationary velocity, hence without folds (`lung_flow`).
+The lungs and the organs below them form tubes that are open downwards. Tissue inside a tube follows the diaphragm; the
+chest wall outside moves little. At the side of a tube the normal velocities of both flows are equal, so tissue slides
+without gaps. Each flow is the exponential of a stationary velocity field, hence without folds (`flow.py`).
 
-Points are mm in the patient's frame: (R, A, S) along the scan's own axes from its first voxel.
+Points are in mm in the patient frame: (R, A, S) along the scan's own axes, origin at its first voxel.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from bundle.synthetic.breath.flow import Flow, Lattice, integrate
 from bundle.synthetic.breath.motion import MotionParameters
 from bundle.transforms.network_grid import put_on_grid
 
-NODE_MM = 4.0  # distance of the nodes at which a flow is integrated; cubic splines bring it to half of that
+NODE_MM = 4.0  # node spacing for the integration of a flow; cubic interpolation halves it afterwards
 MARGIN_MM = 44.0  # of the lattice around the lungs
-LEAST_JACOBIAN = 0.2  # lung tissue is compressed to less in no place
-WALL_REACH_MM = 26.0  # depth of lung that is turned along the wall
-SOFT_WALL_MM = 30.0  # depth of chest wall that gives way
-ABDOMEN_MM = 130.0  # depth below the diaphragm at which its lift has faded
-HEART_MM = (38.0, 40.0)  # half widths, along R and A, of what the heart takes along
-HEART_FRONT = 0.3  # the heart lies this share of the lungs' half depth in front of their middle
-MIDLINE_MM = 20.0  # half width of the transition from the right lung's lift to the left one's
-FLOOR_BLUR_NODES = 5.0  # the diaphragm as a smooth surface
+LEAST_JACOBIAN = 0.2  # lower limit of the Jacobian determinant in the lungs
+WALL_REACH_MM = 26.0  # depth of lung whose velocity is made tangential to the wall
+SOFT_WALL_MM = 30.0  # depth of the deforming chest wall
+ABDOMEN_MM = 130.0  # decay length of the lift below the diaphragm
+HEART_MM = (38.0, 40.0)  # half widths, along R and A, of the region that moves with the heart
+HEART_FRONT = 0.3  # heart position in front of the lungs' centre, as a fraction of their half depth
+MIDLINE_MM = 20.0  # half width of the transition between the lifts of the right and left lung
+FLOOR_BLUR_NODES = 5.0  # smoothing of the diaphragm surface
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Breathing:
     Args:
         tubes, wall: the two flows.
         lattice: nodes of `compression`.
-        compression: determinant (1, H, W, D) of the tubes' inverse: how much denser tissue is at exhale.
-        least_jacobian: smallest determinant of the tubes' forward map within the lungs.
+        compression: Jacobian determinant (1, H, W, D) of the inverse of `tubes`: ratio of exhale to inhale density.
+        least_jacobian: smallest Jacobian determinant of the forward map of `tubes` within the lungs.
     """
 
     tubes: Flow
@@ -52,18 +52,18 @@ class Breathing:
     least_jacobian: float
 
     def compression_at(self, points_mm: Tensor) -> Tensor:
-        """Compression (h, w, d) at exhaled points (3, h, w, d)."""
+        """Compression (h, w, d) at exhale points (3, h, w, d)."""
         return self.lattice.read(self.compression, points_mm)[0]
 
 
 def patient_affine(scan: MetaTensor) -> Tensor:
-    """(4, 4) float64, patient mm to world RAS mm, of a scan whose axes run along R, A, S."""
+    """(4, 4) float64, patient mm to world RAS mm, of a scan with axes along R, A, S."""
     to_vox = torch.diag(torch.cat([1 / spacing_mm(scan.affine.double()), torch.ones(1, dtype=torch.float64)]))
     return scan.affine.double() @ to_vox
 
 
 def tubes_of(mask: Tensor) -> Tensor:
-    """The mask (..., D) and all that lies below it; axis D runs upwards, values may be shares from 0 to 1."""
+    """The mask (..., D), extended downwards; axis D points up, values lie in [0, 1]."""
     return mask.flip(-1).cummax(dim=-1).values.flip(-1)
 
 
@@ -71,7 +71,8 @@ def breathe(mask: MetaTensor, parameters: MotionParameters) -> Breathing:
     """Build the breath of a patient.
 
     Args:
-        mask: (1, H, W, D) lungs at inhale, axes along R, A, S, non-empty (`breathing_patient.to_ras` sees to both).
+        mask: (1, H, W, D) lungs at inhale, axes along R, A, S, non-empty (see `patient.to_ras`).
+        parameters: the motion.
     """
     patient = patient_affine(mask)
     lattice = _lattice_around(mask)
@@ -86,7 +87,7 @@ def breathe(mask: MetaTensor, parameters: MotionParameters) -> Breathing:
 
 
 def _lattice_around(mask: MetaTensor) -> Lattice:
-    """Nodes `NODE_MM` apart around the lungs, with `MARGIN_MM` on every side."""
+    """Lattice with spacing `NODE_MM` around the lungs, with `MARGIN_MM` on every side."""
     voxels = mask[0].as_tensor().nonzero()
     step = spacing_mm(mask.affine.double())
     low = voxels.amin(dim=0) * step - MARGIN_MM
@@ -96,13 +97,13 @@ def _lattice_around(mask: MetaTensor) -> Lattice:
 
 
 def _depth_mm(tubes: Tensor, step_mm: float) -> np.ndarray:
-    """Distance (H, W, D) mm from the surface of the tubes (H, W, D, shares from 0 to 1), positive inside, smooth."""
+    """Smooth signed distance (H, W, D), mm, to the surface of the tubes (H, W, D, in [0, 1]), positive inside."""
     share = tubes.numpy()
     inside = share >= 0.5
     depth = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
-    depth -= 0.5 * np.sign(depth)  # the surface lies half a node before the nearest node of the other kind
+    depth -= 0.5 * np.sign(depth)  # the surface lies half a node before the nearest node on the other side
     border = (share > 0.02) & (share < 0.98)
-    depth[border] = share[border] - 0.5  # partial volume tells where between two nodes
+    depth[border] = share[border] - 0.5  # subnode position of the surface from the partial volume
     smooth: np.ndarray = ndimage.gaussian_filter(depth.astype(np.float32), 0.8) * step_mm
     return smooth
 
@@ -110,18 +111,18 @@ def _depth_mm(tubes: Tensor, step_mm: float) -> np.ndarray:
 def _velocities(
     lungs: Tensor, inside_mm: np.ndarray, lattice: Lattice, parameters: MotionParameters
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Velocity (3, H, W, D) of the tubes and of the wall, mm per breath, equal across the side of the tubes.
+    """Velocity (3, H, W, D) of tubes and wall, mm per breath, with equal normal components at the side of the tubes.
 
     Args:
-        lungs: (H, W, D), share of lung at the nodes.
-        inside_mm: (H, W, D), depth below the side of the tubes.
+        lungs: (H, W, D), lung fraction at the nodes.
+        inside_mm: (H, W, D), signed distance to the side of the tubes, positive inside.
     """
     x, y, z = (part.numpy() for part in lattice.points_mm())
     weight = lungs.numpy()
     middle = [float((part * weight).sum() / weight.sum()) for part in (x, y)]
     occupied = np.argwhere(weight >= 0.5) * lattice.step_mm + lattice.origin_mm.numpy()
     half_depth = 0.5 * float(np.ptp(occupied[:, 1]))
-    side = 0.5 + 0.5 * np.tanh((x - middle[0]) / MIDLINE_MM)  # 0 in the left lung, 1 in the right one
+    side = 0.5 + 0.5 * np.tanh((x - middle[0]) / MIDLINE_MM)  # 0 in the left lung, 1 in the right lung
     lift = _lift_mm(weight, z, occupied[:, 2], parameters, side)
     lift *= 1.0 + parameters.front_back * np.clip((y - middle[1]) / half_depth, -1.2, 1.2)
     inner = np.stack([np.zeros_like(lift), np.zeros_like(lift), lift])
@@ -137,7 +138,7 @@ def _velocities(
     outer = parameters.wall_mm * normal * np.exp(-((outside / SOFT_WALL_MM) ** 2))
     across, front = (x - middle[0]) / HEART_MM[0], (y - middle[1] - HEART_FRONT * half_depth) / HEART_MM[1]
     outer[2] += parameters.heart_share * lift * np.exp(-(across**2) - front**2)
-    # towards the wall, the tubes' speed across it becomes the wall's
+    # near the wall, the normal velocity of the tubes becomes that of the wall
     reach = np.exp(-((np.clip(inside_mm, 0.0, None) / WALL_REACH_MM) ** 2))
     inner -= normal * ((inner - outer) * normal).sum(axis=0) * reach
     return _smooth(inner), _smooth(outer)
@@ -146,10 +147,10 @@ def _velocities(
 def _lift_mm(
     weight: np.ndarray, z: np.ndarray, occupied_z: np.ndarray, parameters: MotionParameters, side: np.ndarray
 ) -> np.ndarray:
-    """Upward velocity (H, W, D), mm per breath: nothing at the apex, most at the diaphragm, fading in the abdomen.
+    """Upward velocity (H, W, D), mm per breath: zero at the apex, largest at the diaphragm, decaying in the abdomen.
 
     Args:
-        weight: share of lung at the nodes; `z` their height, `side` 1 where the right lung's lift holds, all (H, W, D).
+        weight: lung fraction at the nodes; `z` their height, `side` weight of the right lung's lift, all (H, W, D).
         occupied_z: (N,), heights of the nodes within the lungs.
     """
     top, bottom = float(occupied_z.max()), float(occupied_z.min())
@@ -165,7 +166,7 @@ def _lift_mm(
     deep = np.clip(floor - z, 0.0, None) / ABDOMEN_MM
     capped = np.minimum(share, 1.0)
     profile = capped * (1 - parameters.curve + parameters.curve * capped) * np.exp(-(deep**2))
-    # a velocity that falls linearly to the apex moves the base by `peak` when its own peak is -h log(1 - peak / h)
+    # a velocity v that decreases linearly to zero at the apex lifts the base by `peak` if v = -h log(1 - peak / h)
     right, left = (-np.log1p(-peak / (top - bottom)) * (top - bottom) for peak in parameters.diaphragm_mm)
     return np.asarray((side * right + (1 - side) * left) * profile, np.float32)
 

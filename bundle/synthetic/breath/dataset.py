@@ -14,7 +14,7 @@ from bundle.lung import find_lungs
 from bundle.synthetic.breath.rand_simulate_motion import RandSimulateMotiond
 from bundle.synthetic.dataset import FILES, Record, records_of, write_pairs
 
-VERSION = 2  # of the simulation: pairs of another version are made again
+VERSION = 2  # of the simulation: pairs of other versions are regenerated
 
 
 def write_breaths(
@@ -27,15 +27,15 @@ def write_breaths(
     seed: int,
     workers: int,
 ) -> Path:
-    """Write simulated pairs as NIfTI and csv, and their pairs file, which is returned; see `synthetic.dataset`.
+    """Write simulated pairs as NIfTI and csv with their pairs file; return the pairs file. See `synthetic.dataset`.
 
     Args:
         directory: created if missing.
-        scans: CTs at inhale, of different file names; each section takes them in turn, beginning with the first.
-        num_training, num_validation, num_test: pairs in each section of `pairs.json`.
-        seed: of the data set.
-        workers: threads, about 3 GB each; the pairs do not depend on it.
-    Raises: ValueError if two scans have the same file name, or one has no lung.
+        scans: CTs at inhale with different file names; each section cycles through them from the first.
+        num_training, num_validation, num_test: pairs per section of `pairs.json`.
+        seed: seed of the data set.
+        workers: number of threads, about 3 GB each; pairs do not depend on it.
+    Raises: ValueError if two scans have the same file name, or no lung is found in one.
     """
     files = {path.name: path for path in scans}
     if len(files) < len(scans):
@@ -49,7 +49,7 @@ def write_breaths(
 
 @lru_cache(maxsize=2)
 def read_with_lungs(path: Path) -> tuple[MetaTensor, MetaTensor]:
-    """A scan and its lung mask. Raises: ValueError if it has no lung."""
+    """A scan and its lung mask. Raises: ValueError if no lung is found."""
     scan = read_image(path)
     mask = find_lungs(scan)
     if mask is None:

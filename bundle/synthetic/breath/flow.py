@@ -1,6 +1,6 @@
-"""Smooth motion without folds: velocities on a lattice of nodes, integrated to maps with their inverses.
+"""Diffeomorphic flows: stationary velocities on a lattice, integrated to maps with their inverses.
 
-Points are mm in the patient's frame (`bundle.synthetic.breath.breathing`).
+Points are in mm in the patient frame (`bundle.synthetic.breath.breathing`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from bundle.geometry import identity_vox, sample_vox
 
-SQUARINGS = 5  # a velocity is followed in 2**5 steps
-INVERSE_STEPS = 25  # at most; stops earlier once no node moves by more than INVERSE_MM
+SQUARINGS = 5  # scaling and squaring with 2**5 steps
+INVERSE_STEPS = 25  # at most; stops when no node moves by more than INVERSE_MM
 INVERSE_MM = 0.002
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes at `origin_mm + step_mm * index`; `origin_mm` (3,) float64, as many as `shape` says."""
+    """Grid of `shape` nodes at `origin_mm + step_mm * index`; `origin_mm` is (3,) float64."""
 
     origin_mm: Tensor
     step_mm: float
@@ -38,38 +38,38 @@ class Lattice:
         return identity_vox(list(self.shape), origin_mm)[0] * self.step_mm + origin_mm
 
     def read(self, values: Tensor, points_mm: Tensor) -> Tensor:
-        """Values (C, H, W, D) of the nodes at points (3, h, w, d), trilinear; the border value holds outside."""
+        """Interpolate node values (C, H, W, D) trilinearly at points (3, h, w, d), with border padding."""
         vox = (points_mm - self.origin_mm.to(points_mm).view(3, 1, 1, 1)) / self.step_mm
         return sample_vox(values[None], vox[None].float())[0]
 
     def halved(self) -> Lattice:
-        """The lattice with a node between any two."""
+        """The lattice with half the spacing."""
         height, width, depth = self.shape
         return Lattice(self.origin_mm, self.step_mm / 2, (2 * height - 1, 2 * width - 1, 2 * depth - 1))
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A map of the patient's frame and its inverse, as displacements (3, H, W, D) mm on one lattice."""
+    """A map of the patient frame and its inverse, as displacements (3, H, W, D) mm on one lattice."""
 
     lattice: Lattice
     forward_mm: Tensor
     backward_mm: Tensor
 
     def exhale(self, points_mm: Tensor) -> Tensor:
-        """Inhale to exhale, points (3, h, w, d)."""
+        """Map points (3, h, w, d) from inhale to exhale."""
         return points_mm + self.lattice.read(self.forward_mm, points_mm)
 
     def inhale(self, points_mm: Tensor) -> Tensor:
-        """Exhale to inhale, points (3, h, w, d)."""
+        """Map points (3, h, w, d) from exhale to inhale."""
         return points_mm + self.lattice.read(self.backward_mm, points_mm)
 
 
 def integrate(velocity: np.ndarray, lattice: Lattice) -> Flow:
-    """The exponential of a stationary velocity, and its inverse, on a lattice of half the step.
+    """Exponential of a stationary velocity and its inverse, on a lattice with half the spacing.
 
-    The inverse of the interpolated map itself is sought by fixed-point steps, from the exponential of -velocity on:
-    points that go there and back return to within `INVERSE_MM` at the nodes.
+    Fixed-point iteration inverts the interpolated map, initialised with the exponential of -velocity; the inverse
+    consistency error at the nodes is below `INVERSE_MM`.
 
     Args:
         velocity: (3, H, W, D) float32, mm per breath, on the nodes of `lattice`.
@@ -87,7 +87,7 @@ def integrate(velocity: np.ndarray, lattice: Lattice) -> Flow:
 
 
 def _exponential(velocity: np.ndarray, lattice: Lattice) -> Tensor:
-    """Displacement (3, H, W, D) mm after a breath along a velocity."""
+    """Displacement (3, H, W, D), mm: exponential of a velocity."""
     ddf_vox = torch.from_numpy(velocity)[None] / lattice.step_mm / 2**SQUARINGS
     grid = identity_vox(list(lattice.shape), ddf_vox)
     for _ in range(SQUARINGS):
@@ -96,7 +96,7 @@ def _exponential(velocity: np.ndarray, lattice: Lattice) -> Tensor:
 
 
 def _halve_step(values: Tensor) -> Tensor:
-    """(3, H, W, D) on the halved lattice, cubic between the nodes and linear at the border."""
+    """Interpolate (3, H, W, D) to the halved lattice: cubic between the nodes, linear at the border."""
     for axis in (1, 2, 3):
         nodes = values.movedim(axis, 0)
         between = (nodes[1:] + nodes[:-1]) / 2

@@ -1,4 +1,4 @@
-"""What a simulated breath consists of: numbers that are drawn once, stored as JSON and replayed."""
+"""Parameters of a simulated breath: drawn at random, stored as JSON and replayed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 Vector = tuple[float, float, float]
 
-DIAPHRAGM_MM = (18.0, 42.0)  # with the shift of the patient: mean motion of 12 to 31 mm, as in DIR-Lab COPD
+DIAPHRAGM_MM = (18.0, 42.0)  # with the shift of the patient: mean displacement of 12 to 31 mm, as in DIR-Lab COPD
 NUM_WAVES = 8
 WAVELENGTH_MM = (60.0, 180.0)
-WAVE_STRAIN = (0.08, 0.25)  # largest slope of one wave; its amplitude is strain * wavelength / 2 pi, 0.8 to 7.2 mm
+WAVE_STRAIN = (0.08, 0.25)  # maximum slope of a wave; its amplitude is strain * wavelength / 2 pi, 0.8 to 7.2 mm
 SHIFT_MM = (
     (-6.0, 6.0),
     (-10.0, 10.0),
     (-8.0, 16.0),
-)  # along R, A, S; patients lie down again elsewhere, mostly further up
-ROTATION_DEG = 2.5  # at most, about each axis
+)  # along R, A, S: change of the patient's position, mostly upwards
+ROTATION_DEG = 2.5  # maximum about each axis
 
 
 @dataclass(frozen=True)
 class Wave:
-    """A velocity `amplitude_mm * sin(wave_per_mm . p + phase_rad)`."""
+    """Velocity `amplitude_mm * sin(wave_per_mm . p + phase_rad)`."""
 
     amplitude_mm: Vector
     wave_per_mm: Vector
@@ -33,13 +33,13 @@ class Wave:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How one side of the pair is scanned.
+    """Acquisition of one scan of the pair.
 
     Args:
-        in_plane_mm, slice_mm: voxel size; the slice is averaged over its thickness.
-        kernel: above 0 the sigma (mm) of a smooth kernel, below 0 the strength of a sharp one.
-        noise_hu: standard deviation of noise that is correlated over neighbouring voxels.
-        margin_low_mm, margin_high_mm: field of view beyond the lungs along R, A, S; below 0 it cuts them.
+        in_plane_mm, slice_mm: voxel size; slices are averaged over their thickness.
+        kernel: if positive, sigma (mm) of a smooth kernel; if negative, strength of a sharp one.
+        noise_hu: standard deviation of the spatially correlated noise.
+        margin_low_mm, margin_high_mm: field of view beyond the lungs along R, A, S; negative values truncate them.
     """
 
     in_plane_mm: float
@@ -52,20 +52,20 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class MotionParameters:
-    """One draw; `simulate_motion` makes the same pair from it again.
+    """One draw; `simulate_motion` reproduces its pair.
 
     Args:
-        diaphragm_mm: rise of the diaphragm of the right and the left lung.
-        curve: how the lift grows from apex (s = 0) to diaphragm (s = 1): (1 - curve) s + curve s².
-        front_back: share by which the front moves more (above 0) or less than the back.
-        contraction: share by which the lungs narrow in plane.
-        wall_mm: how far the chest wall follows inwards.
-        heart_share: lift of the heart, relative to the diaphragm's.
+        diaphragm_mm: lift of the diaphragm of the right and the left lung.
+        curve: profile of the lift from apex (s = 0) to diaphragm (s = 1): (1 - curve) s + curve s².
+        front_back: relative difference of motion between front and back; positive: the front moves more.
+        contraction: relative in-plane contraction of the lungs.
+        wall_mm: inward motion of the chest wall.
+        heart_share: lift of the heart relative to the diaphragm.
         waves: local motion of the lungs.
-        shift_mm, rotation_deg: other position of the patient in the exhale scan, along and about R, A, S.
+        shift_mm, rotation_deg: change of the patient's position in the exhale scan, along and about R, A, S.
         inhale, exhale: the two acquisitions.
-        swap: whether the exhale scan becomes `fixed`.
-        seed: of the noise and the choice of landmarks.
+        swap: whether the exhale scan is `fixed`.
+        seed: seed of the noise and the landmark selection.
     """
 
     diaphragm_mm: tuple[float, float]
@@ -88,9 +88,9 @@ class MotionParameters:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParameters:
-        """What `to_dict` gave, also after a round trip through JSON.
+        """Inverse of `to_dict`, also after a round trip through JSON.
 
-        Raises: KeyError or TypeError naming a value that is missing or unknown.
+        Raises: KeyError or TypeError naming a missing or unknown value.
         """
         known = {name: _tuples(value) for name, value in values.items()}
         known["waves"] = tuple(Wave(**{key: _tuples(part) for key, part in wave.items()}) for wave in values["waves"])
@@ -99,7 +99,7 @@ class MotionParameters:
         return cls(**known)
 
     def damped(self, factor: float) -> MotionParameters:
-        """The same breath with `factor` times its waves and the cube root of `factor` times its lift."""
+        """The breath with its waves scaled by `factor` and its lift by the cube root of `factor`."""
         waves = tuple(replace(wave, amplitude_mm=_vector(factor * np.array(wave.amplitude_mm))) for wave in self.waves)
         right, left = (lift_mm * float(np.cbrt(factor)) for lift_mm in self.diaphragm_mm)
         return replace(self, waves=waves, diaphragm_mm=(right, left))
@@ -111,9 +111,9 @@ def draw_motion(
     """Draw a breath and two acquisitions.
 
     Args:
-        rng: the only source of chance.
-        diaphragm_mm: range of the rise of the diaphragm that moves more; the other has 75 to 100 % of it.
-        swap_prob: probability that the exhale scan becomes `fixed`.
+        rng: source of randomness.
+        diaphragm_mm: range of the larger diaphragm lift; the other is 75 to 100 % of it.
+        swap_prob: probability that the exhale scan is `fixed`.
     """
     peak_mm = rng.uniform(*diaphragm_mm)
     sides = rng.permutation([1.0, rng.uniform(0.75, 1.0)]) * peak_mm
@@ -136,7 +136,7 @@ def draw_motion(
 
 
 def draw_position(rng: np.random.RandomState) -> tuple[Vector, Vector]:
-    """Draw `shift_mm` and `rotation_deg`: how the patient lies in the exhale scan."""
+    """Draw `shift_mm` and `rotation_deg`: the patient's position in the exhale scan."""
     shift_mm = _vector([rng.uniform(*limits) for limits in SHIFT_MM])
     return shift_mm, _vector(rng.uniform(-ROTATION_DEG, ROTATION_DEG, 3))
 

@@ -1,4 +1,4 @@
-"""A patient at inhale who can be scanned there, at exhale, and asked where each point goes."""
+"""Simulated inhale and exhale scans of a patient with their displacement fields."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bundle.synthetic.breath.scan import compress, mean_over_slices, subslices, 
 
 
 class BreathingPatient:
-    """The scan at inhale and what is read from it; points are (3, h, w, d) mm in the patient's frame.
+    """The scan at inhale and its breath; points are (3, h, w, d) mm in the patient frame.
 
     Args:
-        scan, mask: (1, H, W, D), HU and lungs at inhale, as `to_ras` gives them.
+        scan, mask: (1, H, W, D), HU and lungs at inhale, returned by `to_ras`.
         breathing: `breathe(mask, ...)`.
 
-    `position` (4, 4) float64 below is where the exhaled patient lies, in the patient's frame (`position_of`); `shape`
-    and `affine` (4, 4), voxels to the patient's frame, describe the grid that is asked for.
+    In the methods, `position` (4, 4) float64 is the rigid map of the exhaled patient (`position_of`); `shape` and
+    `affine` (4, 4), voxels to patient frame, describe the output grid.
     """
 
     def __init__(self, scan: MetaTensor, mask: MetaTensor, breathing: Breathing) -> None:
@@ -33,37 +33,37 @@ class BreathingPatient:
         self.breathing = breathing
         self.hu = without_noise(scan)
         lungs = mask[0].as_tensor().float()
-        self.stack = torch.stack([self.hu, lungs, tubes_of(lungs)])  # read together
-        self.wall = without_lungs(self.hu, lungs)  # what comes into sight where the lungs slid away
+        self.stack = torch.stack([self.hu, lungs, tubes_of(lungs)])  # sampled together
+        self.wall = without_lungs(self.hu, lungs)  # fills the space uncovered by the sliding lungs
 
     def exhale_limits(self, lungs_mm: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the scan's lowest and highest faces along R, A, S lie at exhale, (3,) mm: nothing is known beyond.
+        """Positions at exhale of the scan's lowest and highest faces along R, A, S, (3,) mm: the limits of the data.
 
         Args:
-            lungs_mm: (N, 3) points of the lungs.
+            lungs_mm: (N, 3) lung points.
         """
         limits = []
         for edge_mm in (torch.zeros(3), self.size_mm.float()):
             faces = lungs_mm.mean(dim=0) + torch.diag(edge_mm - lungs_mm.mean(dim=0))
-            ends = lungs_mm[::50].clone()  # some columns through the lungs stand for the face above or below them
+            ends = lungs_mm[::50].clone()  # columns through the lungs represent the face above or below them
             ends[:, 2] = edge_mm[2]
             faces[2] = at_points(self.breathing.tubes.exhale, ends).mean(dim=0)
             limits.append(apply_affine(position, faces.double()).diagonal())
         return limits[0], limits[1]
 
     def read(self, values: Tensor, points_mm: Tensor) -> Tensor:
-        """Values (C, h, w, d) of a stack (C, H, W, D) on the scan's grid, trilinear."""
+        """Sample a stack (C, H, W, D) on the scan's grid trilinearly: (C, h, w, d)."""
         vox = points_mm / self.step_mm.to(points_mm).view(3, 1, 1, 1)
         return sample_vox(values[None], vox[None])[0]
 
     def inhale(self, shape: tuple[int, int, int], affine: Tensor) -> tuple[Tensor, Tensor]:
-        """HU and mask (H, W, D) of the patient as scanned."""
+        """HU and mask (H, W, D) at inhale."""
         points = subslices(shape, affine)
         hu, lungs = mean_over_slices(self.read(self.stack[:2], points))
         return hu, lungs >= 0.5
 
     def exhale(self, shape: tuple[int, int, int], affine: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """HU and mask (H, W, D) of the patient who breathed out and lay down elsewhere."""
+        """HU and mask (H, W, D) at exhale, with the patient in another position."""
         points = map_points(torch.linalg.inv(position), subslices(shape, affine))
         before = self.breathing.tubes.inhale(points)
         hu, lungs, tubes = self.read(self.stack, before)
@@ -74,14 +74,14 @@ class BreathingPatient:
         return mean_over_slices(hu), mean_over_slices(lungs) >= 0.5
 
     def inhale_displacement(self, shape: tuple[int, int, int], affine: Tensor, position: Tensor) -> Tensor:
-        """T(x) - x (3, H, W, D), patient mm, on a grid of the inhale scan."""
+        """Displacement T(x) - x (3, H, W, D), patient mm, on a grid of the inhale scan."""
         points = map_points(affine, _voxels(shape))
         in_tube = self.read(self.stack[2:], points)[0] >= 0.5
         after = torch.where(in_tube, self.breathing.tubes.exhale(points), self.breathing.wall.exhale(points))
         return map_points(position, after) - points
 
     def exhale_displacement(self, shape: tuple[int, int, int], affine: Tensor, position: Tensor) -> Tensor:
-        """The inverse (3, H, W, D), patient mm, on a grid of the exhale scan."""
+        """Inverse displacement (3, H, W, D), patient mm, on a grid of the exhale scan."""
         there = map_points(affine, _voxels(shape))
         points = map_points(torch.linalg.inv(position), there)
         before = self.breathing.tubes.inhale(points)
@@ -90,7 +90,7 @@ class BreathingPatient:
 
 
 def to_ras(scan: MetaTensor, mask: MetaTensor) -> tuple[MetaTensor, MetaTensor]:
-    """Scan and mask with axes that run along R, A, S.
+    """Reorient scan and mask to axes along R, A, S.
 
     Raises: ValueError if the mask is empty or on another grid.
     """
@@ -103,7 +103,7 @@ def to_ras(scan: MetaTensor, mask: MetaTensor) -> tuple[MetaTensor, MetaTensor]:
 
 
 def position_of(parameters: MotionParameters, centre_mm: Tensor) -> Tensor:
-    """Rigid map (4, 4) float64 of the exhaled patient to where he lies, turned about `centre_mm` (3,)."""
+    """Rigid map (4, 4) float64 of the patient to the position at exhale, with rotation about `centre_mm` (3,)."""
     rigid = torch.eye(4, dtype=torch.float64)
     turn = Rotation.from_euler("xyz", parameters.rotation_deg, degrees=True).as_matrix()
     rigid[:3, :3] = torch.from_numpy(turn)

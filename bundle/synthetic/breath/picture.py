@@ -1,4 +1,4 @@
-"""Picture of simulated pairs: both scans and the displacement between them, one column a sample."""
+"""Picture of simulated pairs: both scans and their displacement, one column per sample."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from bundle.reports.field_colors import rgb_field
 from bundle.reports.planes import PLANES, CanonicalView, window
 
 CORONAL = PLANES[1]
-ROWS = ("fixed", "moving", "length of displacement", "direction: red right,\ngreen anterior, blue superior")
-FIELD_OF_VIEW_MM = (290.0, 280.0)  # all pictures to one scale
+ROWS = ("fixed", "moving", "displacement magnitude", "direction: red right,\ngreen anterior, blue superior")
+FIELD_OF_VIEW_MM = (290.0, 280.0)  # the same for all panels
 LIMIT_MM = 50.0
-DIRECTION_LIMIT_MM = 25.0  # where a colour is full
+DIRECTION_LIMIT_MM = 25.0  # saturation of the direction colours
 LANDMARK_SLAB_MM = 6.0
 BAR_MM = 50.0
 DPI = 90
-PLATE = {"facecolor": "black", "alpha": 0.7, "linewidth": 0, "pad": 2.0}  # text on it is readable on any tissue
+PLATE = {"facecolor": "black", "alpha": 0.7, "linewidth": 0, "pad": 2.0}  # background that keeps text readable
 
 
 def draw_simulated_motion(samples: Sequence[Mapping[Any, Any]], path: Path) -> None:
-    """Write a PNG of samples as `RandSimulateMotiond` makes them.
+    """Write a PNG of samples of `RandSimulateMotiond`.
 
-    Rows: coronal slices of fixed and moving, each through the middle of its own lungs, with landmarks near them;
-    the length of the displacement, and its direction as `rgb_field` colours it.
+    Rows: the coronal slices of fixed and moving with the largest lung area and landmarks near them, the displacement
+    magnitude in mm, and its direction in the colours of `rgb_field`.
     """
     figure = Figure(figsize=(3.0 * len(samples), 11.3), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -60,7 +60,7 @@ def draw_simulated_motion(samples: Sequence[Mapping[Any, Any]], path: Path) -> N
 
 
 def _view(mask: MetaTensor) -> tuple[CanonicalView, int]:
-    """How to show the mask's grid, and its coronal slice with most lung."""
+    """View of the mask's grid, and index of the coronal slice with the largest mask area."""
     view = CanonicalView(mask.affine)
     shape = (mask.shape[1], mask.shape[2], mask.shape[3])
     return view, view.widest_slices(mask[0].as_tensor(), shape)[CORONAL.name]
@@ -72,7 +72,7 @@ def _draw_scan(axes: Axes, sample: Mapping[str, Any], side: str) -> None:
     picture = window(view.slice_of(scan[0].as_tensor(), CORONAL, index))
     view.show(axes, picture, CORONAL, cmap="gray", vmin=0, vmax=1)
     vox = apply_affine(scan.affine.double().inverse(), sample[f"{side}_landmarks"])
-    along_mm = (vox.numpy() + 0.5) * view.spacing_mm  # simulated grids run along R, A, S
+    along_mm = (vox.numpy() + 0.5) * view.spacing_mm  # axes of simulated grids are R, A, S
     near = np.abs(along_mm[:, 1] - (index + 0.5) * view.spacing_mm[1]) < LANDMARK_SLAB_MM
     axes.plot(along_mm[near, 0], along_mm[near, 2], ".", color="orange", markersize=3)
     step = view.spacing_mm
@@ -86,7 +86,7 @@ def _extent(view: CanonicalView, picture: np.ndarray) -> tuple[float, float, flo
 
 
 def _same_scale(axes: Axes) -> None:
-    """Centre the picture in a window of `FIELD_OF_VIEW_MM` and add a bar of `BAR_MM`."""
+    """Centre the panel in a window of `FIELD_OF_VIEW_MM` and add a scale bar of `BAR_MM`."""
     (right, left), (low, high) = axes.get_xlim(), axes.get_ylim()
     width, height = FIELD_OF_VIEW_MM
     axes.set(frame_on=True, facecolor="black", xticks=[], yticks=[])
@@ -94,7 +94,7 @@ def _same_scale(axes: Axes) -> None:
     x, y = (left + right) / 2, (low + high) / 2
     axes.set_xlim(x + width / 2, x - width / 2)
     axes.set_ylim(y - height / 2, y + height / 2)
-    start, level = x + width / 2 - 10.0, y - height / 2 + 10.0  # in the same corner of every window
+    start, level = x + width / 2 - 10.0, y - height / 2 + 10.0  # same corner in every panel
     for colour, thickness in (("black", 4.0), ("white", 2.0)):
         axes.plot([start, start - BAR_MM], [level, level], color=colour, linewidth=thickness)
     axes.text(start - BAR_MM / 2, level + 6, f"{BAR_MM:.0f} mm", color="white", ha="center", fontsize=8, bbox=PLATE)

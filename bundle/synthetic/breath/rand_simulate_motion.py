@@ -1,4 +1,4 @@
-"""Draw a breath for a CT: the random twin of `SimulateMotiond`."""
+"""Simulate random breaths of a CT: randomised version of `SimulateMotiond`."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from bundle.synthetic.breath.scan import lung_points_mm
 from bundle.synthetic.breath.simulate_motion import simulate_motion
 
 MEAN_MM = (12.0, 31.0)  # as in DIR-Lab COPD
-DAMPING = 0.85  # of a breath that compresses too much, per try
+DAMPING = 0.85  # factor per try for breaths that compress too much
 DAMPING_TRIES = 16
 POSITION_TRIES = 100
-NUM_POINTS = 2000  # of the lungs, at least, for their mean displacement
+NUM_POINTS = 2000  # minimum number of lung points for the mean displacement
 
 
 class RandSimulateMotiond(RandomizableTransform, MapTransform):
-    """Draw a breath and simulate it: what `SimulateMotiond` adds, and `motion_parameters`, from which it does so again.
+    """Draw and simulate a breath: adds the outputs of `SimulateMotiond` and `motion_parameters`, which reproduce them.
 
-    A breath that compresses tissue too much is damped until it does not; the patient's position is drawn until the mean
-    displacement of the lungs is within `mean_mm`.
+    Breaths that compress tissue too much are damped; the patient's position is redrawn until the mean displacement of
+    the lungs is within `mean_mm`.
 
     Args:
-        keys: the one scan to turn into a pair; `<key>_mask` holds its lungs.
+        keys: the scan, one key; `<key>_mask` is its lung mask.
         diaphragm_mm: see `draw_motion`.
         mean_mm: range of the lungs' mean displacement.
-    Raises: ValueError if no position gives such a mean, and see `simulate_motion`.
+    Raises: ValueError if no position gives such a mean; see also `simulate_motion`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RandSimulateMotiond(RandomizableTransform, MapTransform):
         self.mean_mm = mean_mm
 
     def randomize(self, data: MetaTensor) -> None:
-        """Draw `parameters` for a lung mask (1, H, W, D) in RAS order, and build the `breathing` they describe."""
+        """Draw `parameters` for a lung mask (1, H, W, D) in RAS order, and build their `breathing`."""
         super().randomize(None)
         self.parameters = draw_motion(self.R, diaphragm_mm=self.diaphragm_mm)
         for _ in range(DAMPING_TRIES):

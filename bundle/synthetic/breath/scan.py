@@ -1,4 +1,4 @@
-"""How the two sides of a simulated pair are acquired: field of view, slices, kernel and noise."""
+"""Simulated acquisition of the two scans of a pair: field of view, slices, kernel and noise."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 from bundle.geometry import apply_affine, identity_vox, spacing_mm
 from bundle.synthetic.breath.motion import Acquisition
 
-SOURCE_BLUR_VOX = 0.6  # takes the source's own noise, which both sides would share
-FILL_BLUR_VOX = 2.0  # reach of the tissue that fills the lungs' rim
-NOISE_BLUR_VOX = (0.5, 0.9)  # range of the noise's correlation: sigma of its filter
+SOURCE_BLUR_VOX = 0.6  # removes the source's noise, which both scans would share
+FILL_BLUR_VOX = 2.0  # sigma of the tissue extrapolation into the rim of the lungs
+NOISE_BLUR_VOX = (0.5, 0.9)  # range of the sigma of the noise filter
 SHARPEN_MM = 1.5  # sigma of the unsharp mask
-SUBSLICES = 2  # a slice is the mean of so many thinner ones
-PARENCHYMA_HU, VESSEL_HU = -650.0, -250.0  # all of the voxel's density changes with volume, or none of it
+SUBSLICES = 2  # thin slices averaged per slice
+PARENCHYMA_HU, VESSEL_HU = -650.0, -250.0  # full and no change of density with volume
 
 
 def field_of_view(
@@ -25,9 +25,9 @@ def field_of_view(
     """Shape and affine (4, 4) float64, voxels to the points' frame, of a scan around the lungs.
 
     Args:
-        points_mm: (N, 3) points of the lungs.
-        acquisition: voxel size, and margins around the points.
-        low_mm, high_mm: (3,), the corners of what there is to see; the field of view ends there at the latest.
+        points_mm: (N, 3) lung points.
+        acquisition: voxel size and margins around the points.
+        low_mm, high_mm: (3,), corners of the available data, which limit the field of view.
     """
     low = points_mm.amin(dim=0).double() - torch.tensor(acquisition.margin_low_mm, dtype=torch.float64)
     high = points_mm.amax(dim=0).double() + torch.tensor(acquisition.margin_high_mm, dtype=torch.float64)
@@ -40,7 +40,7 @@ def field_of_view(
 
 
 def subslices(shape: tuple[int, int, int], affine: Tensor) -> Tensor:
-    """Points (3, H, W, D * SUBSLICES), in the affine's frame, whose means over `SUBSLICES` are the voxels."""
+    """Points (3, H, W, D * SUBSLICES), in the affine's frame, whose means over `SUBSLICES` are the voxel centres."""
     fine = affine.double().clone()
     fine[:3, 2] /= SUBSLICES
     fine[:3, 3] -= affine[:3, 2] * (0.5 - 0.5 / SUBSLICES)
@@ -50,15 +50,15 @@ def subslices(shape: tuple[int, int, int], affine: Tensor) -> Tensor:
 
 
 def mean_over_slices(values: Tensor) -> Tensor:
-    """(H, W, D * SUBSLICES) to (H, W, D)."""
+    """Average (H, W, D * SUBSLICES) to (H, W, D)."""
     return values.unflatten(-1, (-1, SUBSLICES)).mean(dim=-1)
 
 
 def reconstruct(hu: Tensor, acquisition: Acquisition, rng: np.random.RandomState) -> Tensor:
-    """Apply kernel and noise, drawn from `rng`, to HU (H, W, D); gives whole HU in the range of a scanner, float32."""
+    """Apply the kernel and add noise from `rng` to HU (H, W, D); return integer HU in scanner range, float32."""
     voxels = hu.numpy()
     step = np.array([acquisition.in_plane_mm, acquisition.in_plane_mm, acquisition.slice_mm])
-    in_plane = np.array([1.0, 1.0, 0.0])  # kernels act within the slice
+    in_plane = np.array([1.0, 1.0, 0.0])  # kernels act in plane
     if acquisition.kernel > 0:
         voxels = ndimage.gaussian_filter(voxels, acquisition.kernel * in_plane / step, truncate=3.0)
     else:
@@ -71,13 +71,13 @@ def reconstruct(hu: Tensor, acquisition: Acquisition, rng: np.random.RandomState
 
 
 def without_noise(scan: MetaTensor) -> Tensor:
-    """HU (H, W, D) of a scan (1, H, W, D), slightly smoothed."""
+    """HU (H, W, D) of a scan (1, H, W, D), smoothed with `SOURCE_BLUR_VOX`."""
     smooth = ndimage.gaussian_filter(scan[0].numpy().astype(np.float32), SOURCE_BLUR_VOX, truncate=3.0)
     return torch.from_numpy(smooth)
 
 
 def without_lungs(hu: Tensor, mask: Tensor) -> Tensor:
-    """HU (H, W, D) with the rim of the lungs (mask > 0) filled by the tissue around them, water deeper inside."""
+    """HU (H, W, D) with the rim of the lungs (mask > 0) replaced by the surrounding tissue, the inner part by water."""
     outside = (mask == 0).float().numpy()
     share = ndimage.gaussian_filter(outside, FILL_BLUR_VOX)
     filled = ndimage.gaussian_filter(hu.numpy() * outside, FILL_BLUR_VOX) / np.maximum(share, 1e-3)
@@ -85,11 +85,11 @@ def without_lungs(hu: Tensor, mask: Tensor) -> Tensor:
 
 
 def compress(hu: Tensor, compression: Tensor) -> Tensor:
-    """HU after the volume shrank by `compression` (same shape): mass is conserved, vessels are not compressed."""
+    """HU after compression by the factor `compression` (same shape): mass is conserved, vessels are incompressible."""
     airy = ((VESSEL_HU - hu) / (VESSEL_HU - PARENCHYMA_HU)).clamp(0.0, 1.0)
     return hu + (hu + 1000.0) * airy * (compression - 1.0)
 
 
 def lung_points_mm(mask: MetaTensor) -> Tensor:
-    """Positions (N, 3) float32 of the mask's voxels in the patient's frame."""
+    """Positions (N, 3) float32 of the mask's voxels in the patient frame."""
     return (mask[0].as_tensor().nonzero() * spacing_mm(mask.affine.double())).float()

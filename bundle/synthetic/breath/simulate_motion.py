@@ -1,4 +1,4 @@
-"""One CT becomes a pair whose field is known: the scan is taken as inhale, its exhale is simulated."""
+"""Simulate a pair with a ground-truth field from one CT at inhale."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from bundle.synthetic.breath.scan import field_of_view, lung_points_mm, reconstr
 from bundle.synthetic.breath.vessel_landmarks import vessel_landmarks_vox
 
 NUM_LANDMARKS = 300
-PLEURA_MM = 7.0  # 5 mm remain once a landmark is moved to the next voxel
+PLEURA_MM = 7.0  # at least 5 mm after rounding landmarks to voxels
 
 
 def simulate_motion(
     scan: MetaTensor, mask: MetaTensor, parameters: MotionParameters, *, breathing: Breathing | None = None
 ) -> dict[str, Any]:
-    """Fixed and moving scan of a patient who breathes out, with the exact map between them.
+    """Fixed and moving scan of a simulated exhalation with the ground-truth field.
 
     Args:
-        scan, mask: (1, H, W, D), HU at inhale and its lungs, on one grid.
-        parameters: the breath and the two acquisitions.
-        breathing: `breathe(mask, parameters)` if it is there already; the mask must then lie in RAS order.
+        scan, mask: (1, H, W, D), HU at inhale and lung mask, on one grid.
+        parameters: breath and acquisitions.
+        breathing: `breathe(mask, parameters)` if already computed; the mask must then be in RAS order.
     Returns: `fixed`, `moving` (1, H, W, D) float32 HU, `fixed_mask`, `moving_mask` uint8, `displacement` (3, H, W, D)
         T(x) - x on the fixed grid, RAS mm, all MetaTensors; `fixed_landmarks`, `moving_landmarks` (N, 3) float64, RAS
         mm, at voxel centres of the fixed grid, N at most 300.
-    Raises: ValueError if the mask is empty or on another grid, or if tissue shrinks to less than `LEAST_JACOBIAN`.
+    Raises: ValueError if the mask is empty or on another grid, or the Jacobian falls below `LEAST_JACOBIAN`.
     """
     scan, mask = to_ras(scan, mask)
     breathing = breathe(mask, parameters) if breathing is None else breathing
     if breathing.least_jacobian < LEAST_JACOBIAN:
         raise ValueError(
-            f"parameters: the Jacobian falls to {breathing.least_jacobian:.3f}, at least {LEAST_JACOBIAN} is allowed"
+            f"parameters: expected a Jacobian of at least {LEAST_JACOBIAN}, got {breathing.least_jacobian:.3f}"
         )
     patient = BreathingPatient(scan, mask, breathing)
     rng = np.random.RandomState(parameters.seed)
@@ -84,10 +84,10 @@ def simulate_motion(
 
 
 def _on_field(points_mm: Tensor, displacement_mm: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
-    """Landmarks (N, 3) float64 at the nearest voxels of the fixed grid, where the field is exact, and their matches.
+    """Landmarks (N, 3) float64, rounded to voxel centres of the fixed grid, and their counterparts in moving.
 
     Args:
-        points_mm: (M, 3), patient frame; those outside the grid are left out, those in one voxel become one.
+        points_mm: (M, 3), patient frame; points outside the grid and duplicates are removed.
         displacement_mm: (3, H, W, D), patient mm, on the grid of `affine` (4, 4).
     """
     vox = apply_affine(torch.linalg.inv(affine), points_mm).round().long()
@@ -97,12 +97,12 @@ def _on_field(points_mm: Tensor, displacement_mm: Tensor, affine: Tensor) -> tup
 
 
 class SimulateMotiond(MapTransform):
-    """Replay a breath: adds what `simulate_motion` returns, from `<key>`, `<key>_mask` and `motion_parameters`.
+    """Replay a breath: adds the outputs of `simulate_motion` for `<key>`, `<key>_mask` and `motion_parameters`.
 
-    `motion_parameters` are MotionParameters or their dictionary.
+    `motion_parameters` is a MotionParameters or its dictionary.
 
     Args:
-        keys: the one scan to turn into a pair.
+        keys: the scan, one key.
     Raises: ValueError, see `simulate_motion`.
     """
 

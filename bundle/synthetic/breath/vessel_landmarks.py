@@ -1,4 +1,4 @@
-"""Points an observer could find again: bright spots of the lungs, spread over them."""
+"""Landmarks at bright spots of the lungs, spread evenly."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-SCALE_MM = 1.5  # sigma: vessels of 3 to 4 mm stand out most
-BACKGROUND_MM = 6.0  # sigma of what a vessel has to stand out from
-FIRST_GAP_MM = 16.0  # landmarks start this far apart; the gap shrinks until there are enough
+SCALE_MM = 1.5  # sigma: highest response for vessels of 3 to 4 mm
+BACKGROUND_MM = 6.0  # sigma of the local background
+FIRST_GAP_MM = 16.0  # initial minimum distance; reduced until there are enough landmarks
 GAP_STEP = 0.8
 
 
 def vessel_landmarks_vox(
     hu: Tensor, mask: Tensor, *, step_mm: tuple[float, float, float], count: int, pleura_mm: float, seed: int
 ) -> Tensor:
-    """Voxels (N, 3) int64, N at most `count`, that are brighter than all their neighbours.
+    """Voxels (N, 3) int64, N at most `count`, at local maxima of the contrast.
 
     Args:
-        hu, mask: (H, W, D), a scan and its lungs, of which there is at least one voxel.
+        hu, mask: (H, W, D), scan and non-empty lung mask.
         step_mm: voxel size.
-        count: how many to choose, as far apart as that allows.
-        pleura_mm: least distance from the surface of the mask.
-        seed: of the preference among vessels.
+        count: number of landmarks to choose, as far apart as possible.
+        pleura_mm: minimum distance from the surface of the mask.
+        seed: seed of the random preference among vessels.
     """
     low = np.maximum(mask.nonzero().amin(dim=0).numpy() - 2, 0)
     high = mask.nonzero().amax(dim=0).numpy() + 3
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    inside = np.pad(mask[box].numpy() > 0, 1)  # the scan's border is no lung
+    inside = np.pad(mask[box].numpy() > 0, 1)  # outside the scan is not lung
     depth = ndimage.distance_transform_edt(inside, sampling=step_mm)[1:-1, 1:-1, 1:-1]
     voxels, steps = np.clip(hu[box].numpy(), -1000.0, 100.0), np.array(step_mm)
     contrast = ndimage.gaussian_filter(voxels, SCALE_MM / steps, truncate=3.0)
@@ -36,13 +36,13 @@ def vessel_landmarks_vox(
     peaks = (contrast == ndimage.maximum_filter(contrast, 5)) & (depth > pleura_mm)
     found = np.argwhere(peaks)
     rng = np.random.RandomState(seed)
-    order = np.argsort(-contrast[peaks] * rng.uniform(0.5, 1.0, len(found)))  # not always the largest vessels
+    order = np.argsort(-contrast[peaks] * rng.uniform(0.5, 1.0, len(found)))  # prevents a bias to the largest vessels
     spread = _spread(found[order] * steps, count)
     return torch.from_numpy(found[order][spread] + low)
 
 
 def _spread(points_mm: np.ndarray, count: int) -> np.ndarray:
-    """Indices of up to `count` points, earlier ones first, as far apart as their number allows."""
+    """Indices of up to `count` points, as far apart as possible, earlier points preferred."""
     gap_mm, chosen = FIRST_GAP_MM, list[int]()
     is_free = np.ones(len(points_mm), dtype=bool)
     while len(chosen) < min(count, len(points_mm)):

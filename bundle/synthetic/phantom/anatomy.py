@@ -1,9 +1,9 @@
-"""The shape of a phantom thorax at inhale, in closed form, so that every grid can be rendered without interpolation.
+"""Geometry of a phantom thorax at inhale, in closed form, so that any grid is rendered without interpolation.
 
-Patient frame: RAS mm, origin in the mediastinum. Each lung lies in a tube that runs along z ("cavity"): the chart
-(a, b, z) maps the unit disc a² + b² < 1 of every height onto the tube's cross-section (a: medial to lateral, b: back
-to front). The lung is the part of the tube between the diaphragm z_d(a, b) and the cap z_t(a, b); what lies below is
-abdomen. Both directions of the chart are closed formulas, and its Jacobian is half(b, z) * depth(z).
+Patient frame: RAS mm, origin in the mediastinum. Each lung lies in a tube along z: the chart (a, b, z) maps the unit
+disc a² + b² < 1 at every height to the tube's cross-section (a: medial to lateral, b: back to front). The lung is the
+part of the tube between the diaphragm z_d(a, b) and the cap z_t(a, b); the part below is abdomen. The chart and its
+inverse are closed formulas; its Jacobian is half(b, z) * depth(z).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Triple = tuple[Array, Array, Array]
 
 @dataclass(frozen=True)
 class LungShape:
-    """One lung and the tube it lies in; all lengths in mm.
+    """One lung and its tube; all lengths in mm.
 
     Args:
         side: +1 right, -1 left (RAS x).
-        medial_mm, half_width_mm, depth_mm: where the medial wall stands, and the semi-axes of the cross-section.
-        bend: how far the front and back edges bend towards the midline, in half widths.
-        centre_y_mm: middle of the cross-section, back to front.
+        medial_mm, half_width_mm, depth_mm: position of the medial wall, semi-axes of the cross-section.
+        bend: bending of the front and back edges towards the midline, in half widths.
+        centre_y_mm: centre of the cross-section, back to front.
         apex_mm, base_mm: heights of the top of the cap and of the diaphragm's rim.
         dome_mm, tilt_mm, cap_mm: height of the diaphragm's dome, its drop towards the back, height of the cap.
-        notch_mm, notch_b, notch_z_mm: how far the heart pushes the medial wall aside, and where.
+        notch_mm, notch_b, notch_z_mm: depth and position of the cardiac notch in the medial wall.
     """
 
     side: int
@@ -47,9 +47,9 @@ class LungShape:
     notch_z_mm: float
 
     def contracted(self, width: float, depth: float, heart_mm: float) -> LungShape:
-        """The tube at exhale: narrower and less deep by these factors, its notch higher by `heart_mm`.
+        """The tube at exhale: width and depth scaled by these factors, notch raised by `heart_mm`.
 
-        The medial wall stays; the front comes back three times as far as the back comes forward.
+        The medial wall is fixed; the front moves three times as far as the back.
         """
         return replace(
             self,
@@ -73,14 +73,14 @@ class LungShape:
         return self.medial_mm + half * (1.0 - self.bend * edge * edge) + notch, half - notch
 
     def to_chart(self, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
-        """(a, b) of patient-frame points."""
+        """Map patient-frame points to (a, b)."""
         size, centre, depth = self.sections(z)
         b = (y - centre) / depth
         middle, half = self._walls(b, z, size)
         return (self.side * x - middle) / half, b
 
     def from_chart(self, a: Array, b: Array, z: Array) -> tuple[Array, Array]:
-        """(x, y) of chart points: the inverse of `to_chart` at the same height."""
+        """Map chart points to (x, y): the inverse of `to_chart` at the same height."""
         size, centre, depth = self.sections(z)
         middle, half = self._walls(b, z, size)
         return self.side * (middle + half * a), centre + depth * b
@@ -102,7 +102,7 @@ class LungShape:
         return self.base_mm + self.dome_mm * (1.0 - np.minimum(centred, 1.6)) + self.tilt_mm * edge
 
     def inside_depth_mm(self, a: Array, b: Array, z: Array) -> Array:
-        """Approximate distance to the pleura, positive inside the lung; its sign is exact."""
+        """Approximate signed distance to the pleura, positive inside the lung; the sign is exact."""
         size, _, depth = self.sections(z)
         half = self._walls(b, z, size)[1]
         squared = a * a + b * b
@@ -112,7 +112,7 @@ class LungShape:
         return np.minimum(wall, 0.85 * rim)
 
     def cloud(self) -> Triple:
-        """Points spread over the lung, its surface included: x, y, z (N,) in mm."""
+        """Points distributed over the lung and its surface: x, y, z (N,) in mm."""
         radius, angle, s = np.meshgrid(
             np.sqrt(np.linspace(0, 1, 8)), np.linspace(0, 2 * np.pi, 48), np.linspace(0, 1, 24), indexing="ij"
         )
@@ -124,7 +124,7 @@ class LungShape:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Everything of the thorax but its trees: the lungs and where the other organs are (mm, patient frame)."""
+    """The thorax without its trees: lungs and positions of the other organs (mm, patient frame)."""
 
     right: LungShape
     left: LungShape
@@ -141,11 +141,11 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator, *, body_scale: float = 1.0) -> Anatomy:
-    """One person, within the range of adults with COPD (hyperinflated: flat diaphragm, deep chest).
+    """Draw a patient from the range of adults with COPD (hyperinflation: flat diaphragm, deep chest).
 
     Args:
-        rng: the only source of chance.
-        body_scale: size relative to an adult whose lungs hold about 4 litres at inhale.
+        rng: source of randomness.
+        body_scale: size relative to an adult with about 4 litres of lung volume at inhale.
     """
 
     def vary(value_mm: float, spread: float = 0.06) -> float:

@@ -1,8 +1,8 @@
-"""Breathing of the phantom: an exact map T from the inhale to the exhale scan, with sliding at the pleura.
+"""Breathing of the phantom: ground-truth map T from the inhale to the exhale scan, with sliding at the pleura.
 
-Inside each lung's tube see `phantom_motion`. Outside the tubes the chest wall only makes room for them, and the
-mediastinum follows in part. Both sides of the pleura land on the same surface: points slide, no gap opens. A rigid map
-of the whole patient (another position on the table) comes last.
+Motion inside each lung's tube: `motion.py`. Outside, the chest wall follows the tube's cross-section and the
+mediastinum part of the lift. Both maps send the pleura to the same surface: tissue slides without gaps. A rigid map of
+the whole patient (change of position on the table) is applied last.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from scipy.spatial.transform import Rotation
 from bundle.synthetic.phantom.anatomy import Anatomy, Array, LungShape, Triple
 from bundle.synthetic.phantom.motion import LungMotion
 
-FADE = 0.2  # chest wall that gives way around a tube, in radii of the tube (10 to 17 mm): ribs lie at the end of it
-FRONT_FADE = 1.0  # and between the lungs in front of the heart, where no bone is
+FADE = 0.2  # extent of the deforming chest wall, in radii of the tube (10 to 17 mm); the ribs are at its outer end
+FRONT_FADE = 1.0  # the same between the lungs in front of the heart, where there is no bone
 OUTSIDE_STEPS = 30
 POSITION_TRIES = 200
-LEAST_JACOBIAN = 0.3  # lung tissue is compressed to less in no place
+LEAST_JACOBIAN = 0.3  # lower limit of the Jacobian determinant in the lungs
 
 
 @dataclass(frozen=True)
 class BreathingTransform:
-    """T: inhale (fixed) to exhale (moving) world, RAS mm. Points come as three arrays x, y, z that broadcast."""
+    """T: inhale (fixed) to exhale (moving) world, RAS mm. Points are three broadcastable arrays x, y, z."""
 
     anatomy: Anatomy
     motions: tuple[LungMotion, LungMotion]
@@ -34,7 +34,7 @@ class BreathingTransform:
     shift_mm: Array
 
     def tube_of(self, x: Array, y: Array, z: Array) -> NDArray[np.int8]:
-        """Which tube holds each point at inhale: 0 right, 1 left, -1 none."""
+        """Tube of each point at inhale: 0 right, 1 left, -1 none."""
         tube = np.full(np.broadcast_shapes(np.shape(x), np.shape(y), np.shape(z)), -1, np.int8)
         for index, motion in enumerate(self.motions):
             a, b = motion.inhale.to_chart(x, y, z)
@@ -42,7 +42,7 @@ class BreathingTransform:
         return tube
 
     def breathe(self, x: Array, y: Array, z: Array) -> Triple:
-        """Patient frame at inhale to patient frame at exhale."""
+        """Map the patient frame at inhale to the patient frame at exhale."""
         new = tuple(np.array(part) for part in self._outside(x, y, z))
         tube = self.tube_of(x, y, z)
         points = np.broadcast_arrays(x, y, z)
@@ -53,18 +53,18 @@ class BreathingTransform:
         return new[0], new[1], new[2]
 
     def forward(self, x: Array, y: Array, z: Array) -> Triple:
-        """T of fixed-world points."""
+        """Map points of the fixed world by T."""
         return self.rigid(*self.breathe(x, y, z))
 
     def rigid(self, x: Array, y: Array, z: Array) -> Triple:
-        """Patient frame to moving world."""
+        """Map the patient frame to the moving world."""
         rows = self.rotation.astype(np.result_type(x))
         shift = self.shift_mm.astype(np.result_type(x))
         parts = [row[0] * x + row[1] * y + row[2] * z + move for row, move in zip(rows, shift, strict=True)]
         return parts[0], parts[1], parts[2]
 
     def rigid_inverse(self, x: Array, y: Array, z: Array) -> Triple:
-        """Moving world to patient frame."""
+        """Map the moving world to the patient frame."""
         shift = self.shift_mm.astype(np.result_type(x))
         x, y, z = x - shift[0], y - shift[1], z - shift[2]
         columns = self.rotation.T.astype(np.result_type(x))
@@ -72,7 +72,7 @@ class BreathingTransform:
         return parts[0], parts[1], parts[2]
 
     def outside_inverse(self, x: Array, y: Array, z: Array) -> Triple:
-        """Patient frame at exhale to inhale for points outside the tubes, by damped fixed-point steps."""
+        """Map the patient frame at exhale to inhale, outside the tubes, by damped fixed-point iteration."""
         old = (x.copy(), y.copy(), z.copy())
         for _ in range(OUTSIDE_STEPS):
             new = self._outside(*old)
@@ -115,17 +115,17 @@ def draw_breathing(
     shift_mm: float,
     rotation_deg: float,
 ) -> BreathingTransform:
-    """A breath of a person, and how the person lay down again.
+    """Draw a breath and a change of the patient's position.
 
     Args:
-        rng: the only source of chance.
-        anatomy: the person at inhale.
-        landmarks_mm: (N, 3) points of the lungs at inhale.
-        diaphragm_mm: range of the diaphragm's largest superior motion.
-        mean_mm: range of the landmarks' mean displacement, new position included; positions outside are drawn again.
-        shift_mm: largest shift of the patient between the scans, mostly upwards; less front to back and sideways.
-        rotation_deg: largest rotation about each axis.
-    Raises: ValueError if no position within reach gives such a mean displacement.
+        rng: source of randomness.
+        anatomy: the patient at inhale.
+        landmarks_mm: (N, 3) landmarks at inhale.
+        diaphragm_mm: range of the maximum superior motion of the diaphragm.
+        mean_mm: range of the landmarks' mean displacement, including the change of position, which is redrawn to fit.
+        shift_mm: maximum shift of the patient between the scans, mostly upwards; smaller front to back and sideways.
+        rotation_deg: maximum rotation about each axis.
+    Raises: ValueError if no position gives such a mean displacement.
     """
     peak = float(rng.uniform(*diaphragm_mm))
     effort = (peak - diaphragm_mm[0]) / max(diaphragm_mm[1] - diaphragm_mm[0], 1e-6)
@@ -147,12 +147,12 @@ def draw_breathing(
         if mean_mm[0] <= np.linalg.norm(moved - landmarks_mm, axis=1).mean() <= mean_mm[1]:
             return placed
     raise ValueError(
-        f"mean_mm: {peak:.1f} mm at the diaphragm and {shift_mm:g} mm of shift cannot reach a mean within {mean_mm}"
+        f"mean_mm: {peak:.1f} mm at the diaphragm and {shift_mm:g} mm of shift give no mean within {mean_mm}"
     )
 
 
 def _draw_lung_motion(rng: np.random.Generator, inhale: LungShape, exhale: LungShape, peak_mm: float) -> LungMotion:
-    """A motion that lifts the diaphragm by at most `peak_mm` and compresses tissue nowhere too much."""
+    """Draw a motion with maximum diaphragm lift `peak_mm` and a Jacobian above `LEAST_JACOBIAN`."""
     cloud = inhale.cloud()
     disc = inhale.to_chart(*cloud)
     while True:

@@ -1,7 +1,7 @@
-"""Breathing thorax phantoms: two chest CTs of one patient whose motion is known exactly.
+"""Breathing thorax phantoms: two chest CTs of one patient with a ground-truth field.
 
-Vessels and airways keep their CT numbers and are drawn anew at their moved places, thinner by the cube root of the
-local compression; the parenchyma keeps its mass (HU + 1000 divided by the Jacobian); noise differs between the scans.
+Vessels and airways keep their CT numbers and are redrawn at their displaced positions, radii scaled by the cube root of
+the Jacobian; the parenchyma conserves mass (HU + 1000 divided by the Jacobian); noise differs between the scans.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from bundle.synthetic.phantom.render import Scene, add_noise, grid_points, rende
 from bundle.synthetic.phantom.tissue import draw_parenchyma
 from bundle.synthetic.phantom.trees import grow_structures
 
-VERSION = 5  # part of the cache folder's name: raise it with every change of what a seed gives
+VERSION = 5  # part of the cache folder's name: increment it when the output of a seed changes
 NUM_LANDMARKS = 300
-LANDMARK_DEPTH_MM = 5.0  # a field sampled on voxels blurs the slip at the pleura: landmarks keep away from it
-DIRECTIONS = ((-1, -1, 1), (1, 1, 1), (-1, -1, -1))  # ITK's identity, NIfTI's, DIR-Lab's
+LANDMARK_DEPTH_MM = 5.0  # minimum distance from the pleura, where a sampled field blurs the sliding
+DIRECTIONS = ((-1, -1, 1), (1, 1, 1), (-1, -1, -1))  # identity in ITK, in NIfTI, direction of DIR-Lab
 
 
 @dataclass(frozen=True)
 class PhantomCase:
-    """A pair of scans with its exact motion; world RAS mm, T maps fixed (inhale) to moving (exhale).
+    """A pair of scans with its ground-truth field; world RAS mm, T maps fixed (inhale) to moving (exhale).
 
     Args:
-        seed: gives the same case again.
+        seed: seed of the case.
         fixed, moving: (H, W, D) int16 HU, each on its own grid.
         fixed_affine, moving_affine: (4, 4), voxel to world.
         fixed_mask, moving_mask: (H, W, D) uint8, both lungs.
-        fixed_landmarks_mm, moving_landmarks_mm: (300, 3) forks of vessels, matching rows.
+        fixed_landmarks_mm, moving_landmarks_mm: (300, 3) vessel bifurcations, matching rows.
         displacement_mm: (3, H, W, D) float32, T(x) - x on the fixed grid.
-        transform: T itself.
+        transform: T.
     """
 
     seed: int
@@ -60,16 +60,16 @@ def make_phantom(
     rotation_deg: float = 2.5,
     body_scale: float = 1.0,
 ) -> PhantomCase:
-    """One breathing thorax, the same for the same arguments; patient and motion do not depend on the spacing.
+    """Generate a phantom; equal arguments give equal phantoms. Patient and motion do not depend on the spacing.
 
     Args:
-        seed: which patient and breath.
-        spacing_mm: voxel size of fixed; moving's differs by a few per cent in-plane.
-        diaphragm_mm: range of the diaphragm's largest superior motion; DIR-Lab COPDgene by default.
-        mean_mm: range of the landmarks' mean displacement without registration; DIR-Lab COPDgene by default.
-        shift_mm, rotation_deg: largest change of the patient's position between the scans.
+        seed: seed of patient and breath.
+        spacing_mm: voxel size of fixed; that of moving differs by a few per cent in plane.
+        diaphragm_mm: range of the maximum superior motion of the diaphragm; default: DIR-Lab COPDgene.
+        mean_mm: range of the mean TRE without registration; default: DIR-Lab COPDgene.
+        shift_mm, rotation_deg: maximum change of the patient's position between the scans.
         body_scale: size of the patient relative to an average adult.
-    Raises: ValueError if a spacing is not positive or no position within reach gives a mean in `mean_mm`.
+    Raises: ValueError if a spacing is not positive or no position gives a mean in `mean_mm`.
     """
     if min(spacing_mm) <= 0:
         raise ValueError(f"spacing_mm: expected three positive numbers, got {spacing_mm}")
@@ -115,8 +115,8 @@ def make_phantom(
 def _draw_grid(
     rng: np.random.Generator, lungs_mm: Array, spacing_mm: Array
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """A field of view around points (N, 3) of the lungs: shape and affine, direction along the axes."""
-    low = lungs_mm.min(axis=0) - rng.uniform([12, 34, 12], [24, 44, 28])  # the back and the table are in view
+    """Draw a field of view around lung points (N, 3): shape and axis-aligned affine."""
+    low = lungs_mm.min(axis=0) - rng.uniform([12, 34, 12], [24, 44, 28])  # includes the back and the table
     high = lungs_mm.max(axis=0) + rng.uniform([12, 16, 12], [24, 32, 28])
     signs = np.array(DIRECTIONS[rng.integers(len(DIRECTIONS))])
     shape = np.ceil((high - low) / spacing_mm).astype(int) + 1
@@ -126,7 +126,7 @@ def _draw_grid(
 
 
 def _pick_landmarks(anatomy: Anatomy, forks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Forks well inside the lungs, each the farthest from those already picked, (300, 3)."""
+    """Farthest-point sample (300, 3) of the bifurcations deeper than `LANDMARK_DEPTH_MM` in the lungs."""
     depth = np.full(len(forks), -1.0)
     for lung in anatomy.lungs:
         a, b = lung.to_chart(forks[:, 0], forks[:, 1], forks[:, 2])
@@ -134,7 +134,7 @@ def _pick_landmarks(anatomy: Anatomy, forks: NDArray[np.float64]) -> NDArray[np.
         depth[inside] = lung.inside_depth_mm(a[inside], b[inside], forks[inside, 2])
     forks = forks[depth > LANDMARK_DEPTH_MM]
     if len(forks) < NUM_LANDMARKS:
-        raise ValueError(f"expected at least {NUM_LANDMARKS} vessel forks inside the lungs, got {len(forks)}")
+        raise ValueError(f"forks: expected at least {NUM_LANDMARKS} bifurcations inside the lungs, got {len(forks)}")
     picked = [0]
     gap = np.full(len(forks), np.inf)
     for _ in range(NUM_LANDMARKS - 1):

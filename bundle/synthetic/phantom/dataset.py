@@ -1,4 +1,4 @@
-"""Data sets of phantoms, and the cache that holds the embedded one."""
+"""Data sets of phantoms, and the cache of the embedded one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bundle.synthetic.phantom.case import VERSION, PhantomCase, make_phantom
 
 NUM_TRAINING, NUM_VALIDATION, NUM_TEST = 24, 2, 3
 SPACING_MM = (2.0, 2.0, 2.5)
-WORKERS = 2  # threads: numpy and torch release the interpreter for most of the work
+WORKERS = 2  # threads: numpy and torch release the GIL for most of the work
 
 
 def write_phantoms(
@@ -27,12 +27,12 @@ def write_phantoms(
     seed: int = 0,
     spacing_mm: tuple[float, float, float] = SPACING_MM,
 ) -> Path:
-    """Write phantom pairs as NIfTI and csv, and their pairs file, which is returned; see `synthetic.dataset`.
+    """Write phantom pairs as NIfTI and csv with their pairs file; return the pairs file. See `synthetic.dataset`.
 
     Args:
         directory: created if missing.
-        num_training, num_validation, num_test: pairs in each section of `pairs.json`.
-        seed: of the data set.
+        num_training, num_validation, num_test: pairs per section of `pairs.json`.
+        seed: seed of the data set.
         spacing_mm: voxel size of the fixed scans.
     """
     counts = {"training": num_training, "validation": num_validation, "test": num_test}
@@ -48,7 +48,7 @@ def phantom_dir(
     seed: int = 0,
     spacing_mm: tuple[float, float, float] = SPACING_MM,
 ) -> str:
-    """Folder of a phantom data set in the user's cache, made on first use; arguments as in `write_phantoms`.
+    """Folder of a phantom data set in the user's cache, generated on first use; arguments as in `write_phantoms`.
 
     The cache is $LUNG_REGISTRATION_CACHE, else lung_registration in $XDG_CACHE_HOME, else in ~/.cache.
     """
@@ -68,7 +68,7 @@ def phantom_dir(
 
 
 def cache_dir() -> Path:
-    """Where generated data are kept between runs."""
+    """Cache folder of generated data."""
     own = os.environ.get("LUNG_REGISTRATION_CACHE")
     if own:
         return Path(own).expanduser()
@@ -77,7 +77,7 @@ def cache_dir() -> Path:
 
 
 def phantom_pair(case: PhantomCase) -> dict[str, Any]:
-    """A phantom as `synthetic.dataset.write_pair` takes it."""
+    """Convert a phantom to the input of `synthetic.dataset.write_pair`."""
     affines = {"fixed": torch.from_numpy(case.fixed_affine), "moving": torch.from_numpy(case.moving_affine)}
     volumes = {
         "fixed": (case.fixed[None], "fixed"),

@@ -1,4 +1,4 @@
-"""Phantom cases in the raw layout in which DIR-Lab distributes its cases: the opposite door to `bundle.io.dirlab`."""
+"""Write phantom cases in DIR-Lab's raw format, the format that `bundle.io.dirlab` reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bundle.io.dirlab import GRIDS, HU_OFFSET, SLICE_MM, Collection
 from bundle.resample import AIR_HU, resample
 from bundle.synthetic.phantom.case import PhantomCase
 
-RAW_PADDING = -2000  # corners outside the scanner's round field of view
+RAW_PADDING = -2000  # outside the scanner's circular field of view
 SLAB_SLICES = 16
 
 Phase = Literal["inhale", "exhale"]
@@ -32,15 +32,15 @@ def write_dirlab_case(
 ) -> Path:
     """Write a phantom as raw DIR-Lab case `number` and return its folder.
 
-    Headerless int16, x fastest, voxels counted from right-anterior-superior; landmarks rounded to 1-based indices.
+    Headerless int16, x fastest, first voxel at right-anterior-superior; landmarks rounded to 1-based indices.
 
     Args:
         case: resampled from its own grids.
-        directory: gets the case's folder, named as in the collection.
-        number: 1 to 10; file names depend on it.
-        collection: whose names to use.
-        shape, spacing_mm: grid of both scans; as published for this case if left out.
-    Raises: ValueError if a landmark falls outside the grid: take a larger one, or a smaller patient (`body_scale`).
+        directory: parent of the case's folder, which is named as in the collection.
+        number: 1 to 10; determines the file names.
+        collection: determines the file names.
+        shape, spacing_mm: grid of both scans; default: as published for this case.
+    Raises: ValueError if a landmark lies outside the grid: use a larger grid or a smaller patient (`body_scale`).
     """
     *published, xy_mm = GRIDS[collection][number]
     shape = shape or (published[0], published[1], published[2])
@@ -70,7 +70,7 @@ def write_dirlab_case(
 
 
 def dirlab_folder(number: int, collection: Collection) -> str:
-    """Name of a case's folder as unpacked."""
+    """Name of the unpacked folder of a case."""
     if collection == "COPDgene":
         return f"copd{number}"
     return "Case8Deploy" if number == 8 else f"Case{number}Pack"
@@ -91,8 +91,8 @@ def dirlab_names(number: int, collection: Collection, phase: Phase) -> tuple[str
 def _corners_mm(case: PhantomCase, extent_mm: NDArray) -> tuple[NDArray, NDArray]:
     """Right-anterior-superior corner (the largest RAS coordinates) of both fields of view.
 
-    DIR-Lab files hold no origin, so both scans share one where the lungs allow it: displacements between voxel indices
-    are then those of the phantom. Each field of view is moved only as far as its own lungs require.
+    DIR-Lab files have no origin. Both scans share one where the lungs allow it, so that displacements of voxel indices
+    equal those of the phantom; each field of view is shifted only as far as its own lungs require.
     """
     boxes = [
         (points.min(axis=0) - 10.0, points.max(axis=0) + 10.0)
@@ -111,7 +111,7 @@ def _corners_mm(case: PhantomCase, extent_mm: NDArray) -> tuple[NDArray, NDArray
 def _resample_raw(
     scan: NDArray, scan_affine: NDArray, affine: NDArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int16]:
-    """Raw values (X, Y, Z) int16 little-endian of a scan on another grid along the same axes."""
+    """Resample a scan to a grid along the same axes: raw values (X, Y, Z), int16 little-endian."""
     volume = torch.from_numpy(scan.astype(np.float32))[None]
     to_scan = torch.from_numpy(np.linalg.inv(scan_affine) @ affine)
     columns, rows = torch.arange(shape[0], dtype=torch.float32), torch.arange(shape[1], dtype=torch.float32)

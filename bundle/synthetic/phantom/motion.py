@@ -1,8 +1,8 @@
-"""Motion of one lung and of what lies in its tube, in closed form.
+"""Motion of one lung and its tube, in closed form.
 
-T = chart'⁻¹ ∘ swirl ∘ lift ∘ chart (`phantom_anatomy`). The lift moves along z only, so the pleura slides along the
-chest wall: nothing at the cap, all of the diaphragm's motion at the diaphragm, and the abdomen below follows it. The
-swirl moves (a, b) and vanishes at the wall. chart' is the tube at exhale, smaller front to back and left to right.
+T = chart'⁻¹ ∘ swirl ∘ lift ∘ chart (`anatomy.py`). The lift acts along z only, so the pleura slides along the chest
+wall; it is zero at the cap, equals the diaphragm's motion at the diaphragm and is constant in the abdomen below. The
+swirl acts on (a, b) and vanishes at the wall. chart' is the tube at exhale, with smaller width and depth.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.synthetic.phantom.anatomy import Array, LungShape, Triple
 
-NEWTON_STEPS = 6  # leaves less than 1e-6 mm
+NEWTON_STEPS = 6  # residual below 1e-6 mm
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class LungMotion:
     """Motion within one tube.
 
     Args:
-        inhale, exhale: the tube before and after.
+        inhale, exhale: the tube at inhale and exhale.
         lift_mm: scale of the diaphragm's superior motion, see `lift_at`.
-        curve: how the lift grows from cap to diaphragm, (1 - curve) s + curve s².
+        curve: profile of the lift from cap to diaphragm, (1 - curve) s + curve s².
         ripple: waves of the lift over the disc: relative amplitude, phase, direction in rad.
         waves: swirl of a and of b: amplitude, wave vector over (a, b, z / 80 mm), phase.
     """
@@ -38,7 +38,7 @@ class LungMotion:
     waves: list[list[list[float]]]
 
     def lift_at(self, a: Array, b: Array) -> Array:
-        """How far the diaphragm rises below each point of the disc, mm."""
+        """Lift of the diaphragm below each point of the disc, mm."""
         edge = np.clip(b, -1.1, 1.1)
         lift = 0.93 - 0.26 * np.minimum(a * a + (edge + 0.25) ** 2, 1.5)
         for size, phase, angle in self.ripple:
@@ -46,7 +46,7 @@ class LungMotion:
         return lift * self.lift_mm
 
     def _swirl(self, a: Array, b: Array, z: Array) -> tuple[list[NDArray], list[tuple[NDArray, NDArray]]]:
-        """Shifts of a and of b, and their derivatives by a and b."""
+        """Shifts of a and b, and their derivatives with respect to a and b."""
         room = np.clip(1.0 - a * a - b * b, 0.0, None)
         within = room > 0.0
         shifts, slopes = [], []
@@ -61,7 +61,7 @@ class LungMotion:
         return shifts, slopes
 
     def _unswirl(self, a_new: Array, b_new: Array, z: Array) -> tuple[Array, Array, Array]:
-        """(a, b) before the swirl and its Jacobian determinant there, by Newton's method."""
+        """Invert the swirl by Newton's method: (a, b) and its Jacobian determinant there."""
         a, b = a_new, b_new
         for _ in range(NEWTON_STEPS):
             (da, db), ((aa, ab), (ba, bb)) = self._swirl(a, b, z)
@@ -75,7 +75,7 @@ class LungMotion:
         return a, b, (1.0 + aa) * (1.0 + bb) - ab * ba
 
     def forward(self, x: Array, y: Array, z: Array) -> Triple:
-        """Where points of the tube at inhale are at exhale."""
+        """Map points of the tube from inhale to exhale."""
         a, b = self.inhale.to_chart(x, y, z)
         lift, top = self.lift_at(a, b), self.inhale.top_mm(a, b)
         s = np.clip((top - z) / (top - self.inhale.diaphragm_mm(a, b)), 0.0, 1.0)
@@ -84,7 +84,7 @@ class LungMotion:
         return (*self.exhale.from_chart(a + da, b + db, z_new), z_new)
 
     def inverse(self, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array, Array]:
-        """(a, b, z) at inhale of points of the tube at exhale, and the Jacobian of the forward map there."""
+        """Map points of the tube from exhale to (a, b, z) at inhale; also the Jacobian of the forward map there."""
         a_new, b_new = self.exhale.to_chart(x, y, z)
         a, b, swirl = self._unswirl(a_new, b_new, z)
         lift, top = self.lift_at(a, b), self.inhale.top_mm(a, b)

@@ -1,4 +1,4 @@
-"""Picture of a phantom case: both scans, their landmarks and the motion between them."""
+"""Picture of a phantom case: both scans, landmarks and displacement."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ COLUMNS = (
     "fixed (inhale)",
     "moving (exhale)",
     "before: moving on fixed",
-    "after: warped by the exact field",
-    "exact displacement, mm",
+    "after: warped by ground truth",
+    "ground-truth field, mm",
 )
-LANDMARK_SLAB_MM = 5.0  # landmarks this close to a slice are drawn on it
+LANDMARK_SLAB_MM = 5.0  # maximum distance of drawn landmarks from the slice
 DPI = 75
 
 
 def draw_phantom(case: PhantomCase, path: Path) -> None:
-    """Write a PNG with one row a plane, all columns on the fixed grid; landmarks near the slice are dots."""
+    """Write a PNG with one row per plane, all columns on the fixed grid; dots are landmarks near the slice."""
     affine = torch.from_numpy(case.fixed_affine)
     fixed, mask = torch.from_numpy(case.fixed.astype(np.float32)), torch.from_numpy(case.fixed_mask)
     field_mm = torch.from_numpy(case.displacement_mm)
@@ -62,7 +62,7 @@ def draw_phantom(case: PhantomCase, path: Path) -> None:
 
 
 def _moving_at(case: PhantomCase, shift_mm: Tensor) -> Tensor:
-    """Moving scan at x + shift(x) of every fixed voxel x, HU."""
+    """Moving scan, HU, sampled at x + shift(x) for every fixed voxel x."""
     moving = torch.from_numpy(case.moving.astype(np.float32))[None]
     affine, moving_affine = torch.from_numpy(case.fixed_affine), torch.from_numpy(case.moving_affine)
     return resample_displaced(moving, moving_affine, shift_mm, affine, AIR_HU)[0]
@@ -71,9 +71,9 @@ def _moving_at(case: PhantomCase, shift_mm: Tensor) -> Tensor:
 def _draw_landmarks(
     axes: Axes, view: CanonicalView, plane: Plane, index: int, landmarks_mm: np.ndarray, case: PhantomCase
 ) -> None:
-    """Dots where landmarks lie near a slice of the fixed grid, in the mm of `view.show`."""
+    """Draw landmarks near a slice of the fixed grid as dots, in the mm of `view.show`."""
     corners = np.stack([case.fixed_affine[:3, 3], case.fixed_affine[:3] @ [*(np.array(case.fixed.shape) - 1), 1]])
-    along_mm = landmarks_mm - corners.min(axis=0) + 0.5 * view.spacing_mm  # phantom grids run along the world's axes
+    along_mm = landmarks_mm - corners.min(axis=0) + 0.5 * view.spacing_mm  # phantom grids are axis-aligned
     near = np.abs(along_mm[:, plane.normal] - (index + 0.5) * view.spacing_mm[plane.normal]) < LANDMARK_SLAB_MM
     width, height = plane.in_plane
     axes.plot(along_mm[near, width], along_mm[near, height], ".", color="orange", markersize=3)

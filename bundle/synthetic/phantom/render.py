@@ -1,4 +1,4 @@
-"""Turn a phantom into the CT of one phase: every voxel asks where its tissue was at inhale."""
+"""Render the CT of one phase of a phantom: maps every voxel back to its position at inhale."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bundle.synthetic.phantom.breathing import BreathingTransform
 from bundle.synthetic.phantom.trees import Structures, Tubes
 from bundle.synthetic.phantom.tubes import draw_tubes
 
-PIECE_MM = 6.0  # tubes are bent by the motion in pieces of this length
-LATTICE_MM = 8.0  # the inverse outside the lungs is computed this coarsely; the lungs' own is exact at every voxel
-NEAR = 1.3  # squared chart radius up to which a voxel may touch the lung
+PIECE_MM = 6.0  # length of the straight pieces into which tubes are split before they are moved
+LATTICE_MM = 8.0  # spacing of the inverse map outside the lungs; inside it is exact at every voxel
+NEAR = 1.3  # maximum squared chart radius of voxels that touch the lung
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Scene:
 
 
 def grid_points(shape: tuple[int, int, int], affine: Array) -> Triple:
-    """World mm of every voxel as three float32 arrays that broadcast to `shape`; for grids along the axes only."""
+    """World mm of every voxel: three float32 arrays that broadcast to `shape`; axis-aligned grids only."""
     axes = [
         (affine[axis, axis] * np.arange(size) + affine[axis, 3]).astype(np.float32) for axis, size in enumerate(shape)
     ]
@@ -43,7 +43,7 @@ def grid_points(shape: tuple[int, int, int], affine: Array) -> Triple:
 def render(
     scene: Scene, shape: tuple[int, int, int], affine: Array, *, exhale: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """CT without noise, HU float32, and lung mask, uint8, both (H, W, D), on a grid of the scan's own world."""
+    """Noise-free CT, HU float32, and lung mask, uint8, both (H, W, D), on a grid in the scan's world."""
     world = grid_points(shape, affine)
     blur_mm = 0.42 * float(np.cbrt(np.abs(np.diag(affine)[:3]).prod()))
     points = scene.transform.rigid_inverse(*world) if exhale else world
@@ -60,14 +60,14 @@ def render(
 
 
 def add_noise(hu: Array, rng: np.random.Generator, sd_hu: float) -> NDArray[np.int16]:
-    """The scan as stored: noise of `sd_hu`, correlated over neighbouring voxels, rounded to int16."""
+    """Add spatially correlated noise of standard deviation `sd_hu` and round to int16."""
     noise = ndimage.gaussian_filter(rng.standard_normal(hu.shape, np.float32), 0.55, truncate=3.0)
     noise *= sd_hu / noise.std()
     return np.clip(np.rint(hu + noise), -1024, 3071).astype(np.int16)
 
 
 def _outside_before(scene: Scene, points: Triple, affine: Array, shape: tuple[int, int, int]) -> Triple:
-    """Where tissue outside the lungs was at inhale, interpolated from a lattice."""
+    """Positions at inhale of voxels outside the lungs, interpolated from a lattice."""
     spacing = np.abs(np.diag(affine)[:3])
     counts = [max(2, int(np.ceil(size * step / LATTICE_MM)) + 1) for size, step in zip(shape, spacing, strict=True)]
     corner = np.eye(4)
@@ -84,7 +84,7 @@ def _outside_before(scene: Scene, points: Triple, affine: Array, shape: tuple[in
 def _fill_tube(
     scene: Scene, index: int, points: Triple, hu: Array, mask: NDArray[np.uint8], blur_mm: float, *, exhale: bool
 ) -> None:
-    """Put one lung and the abdomen below it into `hu` and `mask`."""
+    """Render one lung and the abdomen below it into `hu` and `mask`."""
     motion = scene.transform.motions[index]
     lung = motion.inhale
     a, b = (motion.exhale if exhale else lung).to_chart(*points)
@@ -109,7 +109,7 @@ def _fill_tube(
 
 
 def _moved(scene: Scene, tubes: Tubes) -> Tubes:
-    """Tubes at exhale in the moving world; within the lungs they are thinner by the local compression."""
+    """Tubes at exhale in the moving world; in the lungs radii are scaled by the cube root of the Jacobian."""
     pieces = tubes.split(PIECE_MM)
     middle = 0.5 * (pieces.start_mm + pieces.end_mm)
     radius = pieces.radius_mm.copy()
@@ -119,7 +119,7 @@ def _moved(scene: Scene, tubes: Tubes) -> Tubes:
         jacobian = motion.inverse(*motion.forward(*middle[inside].T))[3]
         radius[inside] *= np.cbrt(jacobian)
     start, end = (np.stack(scene.transform.forward(*side.T), axis=1) for side in (pieces.start_mm, pieces.end_mm))
-    torn = np.linalg.norm(end - start, axis=1) > 2.0 * PIECE_MM  # a piece across the pleura where it slips
+    torn = np.linalg.norm(end - start, axis=1) > 2.0 * PIECE_MM  # a piece across the sliding pleura
     return Tubes(start[~torn], end[~torn], radius[~torn])
 
 

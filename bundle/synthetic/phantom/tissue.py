@@ -1,4 +1,4 @@
-"""CT numbers of the phantom's tissues as functions of where a point was at inhale (mm, patient frame)."""
+"""CT numbers of the phantom's tissues as functions of the position at inhale (mm, patient frame)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ VERTEBRA_MM = 25.0
 
 @dataclass(frozen=True)
 class Parenchyma:
-    """Lung tissue that keeps its mass: density (HU + 1000) times volume is the same in both scans.
+    """Lung tissue with conserved mass: density (HU + 1000) times volume is equal in both scans.
 
     Args:
         density: mean of HU + 1000 at inhale.
-        gravity: relative rise of the density towards the back, per 100 mm.
+        gravity: relative increase of the density towards the back, per 100 mm.
         waves: (K, 5) relative amplitude, wave vector in rad/mm, phase.
         fissures: (2, 2, 2) per lung: height at y = 0 in mm and slope dz/dy of up to two fissures.
     """
@@ -47,7 +47,7 @@ class Parenchyma:
 
 
 def draw_parenchyma(rng: np.random.Generator, anatomy: Anatomy) -> Parenchyma:
-    """Tissue of one person: about -870 HU at inhale, with thin (emphysematous) and denser regions."""
+    """Draw lung tissue: about -870 HU at inhale, with emphysematous and denser regions."""
     wavelength_mm = np.concatenate([rng.uniform(60, 130, 5), rng.uniform(22, 45, 5), rng.uniform(9, 16, 6)])
     size = np.concatenate([rng.uniform(0.04, 0.1, 5), rng.uniform(0.02, 0.05, 5), rng.uniform(0.02, 0.045, 6)])
     direction = rng.normal(size=(16, 3))
@@ -66,7 +66,7 @@ def draw_parenchyma(rng: np.random.Generator, anatomy: Anatomy) -> Parenchyma:
 
 
 def soft_step(depth_mm: Array, blur_mm: float) -> Array:
-    """Fill of a voxel by a body whose surface is `depth_mm` away (positive inside)."""
+    """Volume fraction of a structure in a voxel at signed distance `depth_mm` from its surface, positive inside."""
     return np.clip(0.5 + depth_mm / (2.5 * blur_mm), 0.0, 1.0)
 
 
@@ -75,7 +75,7 @@ def _blend(hu: Array, value_hu: float | Array, fill: Array) -> Array:
 
 
 def organs_hu(anatomy: Anatomy, x: Array, y: Array, z: Array, blur_mm: float) -> Array:
-    """Everything but lungs, abdomen under the lungs and tubes."""
+    """HU of all tissue except lungs, abdomen below the lungs and tubes."""
     bx, by = anatomy.body_mm
     across, front = (x / bx) ** 2, (y / by) ** 2
     round_shape, square_shape = np.sqrt(across + front), np.sqrt(np.sqrt(across * across + front * front))
@@ -114,7 +114,7 @@ def _spine(anatomy: Anatomy, hu: Array, x: Array, y: Array, z: Array, blur_mm: f
 
 
 def abdomen_hu(lung: LungShape, x: Array, y: Array, z: Array, blur_mm: float) -> Array:
-    """What lies below the diaphragm: liver on the right; stomach with its gas, fat and spleen on the left."""
+    """HU below the diaphragm: liver on the right; stomach with gas, fat and spleen on the left."""
     if lung.side > 0:
         return np.full(np.broadcast_shapes(x.shape, y.shape, z.shape), LIVER_HU, np.float32)
     top = lung.base_mm
@@ -128,7 +128,7 @@ def abdomen_hu(lung: LungShape, x: Array, y: Array, z: Array, blur_mm: float) ->
 
 
 def table_hu(back_mm: float, x: Array, y: Array, blur_mm: float) -> Array:
-    """The curved table top behind a patient whose back is at `back_mm`; air elsewhere."""
+    """HU of the curved table top behind a patient with the back at `back_mm`; air elsewhere."""
     surface = back_mm - 5.0 + (x / 200.0) ** 2 * 45.0
     shell = 1.5 - np.abs(np.abs(y - surface + 9.0) - 8.0)
     return AIR_HU + (TABLE_HU - AIR_HU) * soft_step(shell, blur_mm)

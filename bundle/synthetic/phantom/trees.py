@@ -1,8 +1,8 @@
-"""Tubes of the phantom: vessel and airway trees that fill the lungs, great vessels, trachea and ribs.
+"""Tubes of the phantom: vessel and airway trees of the lungs, great vessels, trachea and ribs.
 
-A tree is grown by halving: the tissue points a branch has to reach are split in two across their longest extent, a
-child heads for the middle of each half, and so on down to single points (after Tawhai et al. 2000, Ann. Biomed. Eng.
-28(7)). Radii follow Murray's law. Everything is in mm of the patient frame at inhale.
+A tree grows by recursive bisection: the tissue points supplied by a branch are split along their longest extent, and a
+child branch points to the centre of each half, down to single points (after Tawhai et al. 2000, Ann. Biomed. Eng.
+28(7)). Radii follow Murray's law. All coordinates are in mm of the patient frame at inhale.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from bundle.synthetic.phantom.anatomy import Anatomy, Array, LungShape
 
 TIP_RADIUS_MM = 0.5
 LEAST_RADIUS_MM = 0.8
-POINT_VOLUME_MM3 = 600.0  # tissue fed by one tip: tips of a tree are 8 mm apart, branches of the two trees about 4 mm
-AIRWAY_RADIUS_MM = 1.5  # the smallest airway that is drawn
-VEIN_MM = np.array([0.0, 6.0, -14.0])  # where a vein leaves the lung, seen from its artery
-STEP_FRACTION = 0.42  # how far a branch goes on the way to the middle of its tissue
+POINT_VOLUME_MM3 = 600.0  # tissue per tip: tips of a tree are 8 mm apart, branches of the two trees about 4 mm
+AIRWAY_RADIUS_MM = 1.5  # smallest airway drawn
+VEIN_MM = np.array([0.0, 6.0, -14.0])  # offset of the vein's root from the artery's
+STEP_FRACTION = 0.42  # branch length as a fraction of the distance to the centre of its tissue
 
 
 @dataclass(frozen=True)
 class Tubes:
-    """Straight pieces of tube: `start_mm`, `end_mm` (N, 3) and `radius_mm` (N,)."""
+    """Straight tube segments: `start_mm`, `end_mm` (N, 3) and `radius_mm` (N,)."""
 
     start_mm: NDArray[np.float64]
     end_mm: NDArray[np.float64]
@@ -32,7 +32,7 @@ class Tubes:
 
     @classmethod
     def along(cls, line_mm: NDArray[np.float64], radius_mm: float) -> Tubes:
-        """A tube around a polyline (N + 1, 3)."""
+        """Tube around a polyline (N + 1, 3)."""
         return cls(line_mm[:-1], line_mm[1:], np.full(len(line_mm) - 1, radius_mm))
 
     @classmethod
@@ -44,7 +44,7 @@ class Tubes:
         )
 
     def split(self, length_mm: float) -> Tubes:
-        """The same tubes in pieces no longer than `length_mm`, so that a curved map bends them."""
+        """Split the tubes into segments of at most `length_mm`, so that a nonlinear map can bend them."""
         lengths = np.linalg.norm(self.end_mm - self.start_mm, axis=1)
         counts = np.maximum(1, np.ceil(lengths / length_mm).astype(int))
         index = np.repeat(np.arange(len(counts)), counts)
@@ -60,9 +60,9 @@ class Tree:
     """Branches of a tree, parents before children.
 
     Args:
-        tubes: one piece per branch.
-        parent: (N,) row of the branch it springs from, -1 at the root.
-        tips: (N,) number of tips it feeds.
+        tubes: one segment per branch.
+        parent: (N,) row of the parent branch, -1 at the root.
+        tips: (N,) number of tips below the branch.
     """
 
     tubes: Tubes
@@ -71,14 +71,14 @@ class Tree:
 
     @property
     def forks_mm(self) -> NDArray[np.float64]:
-        """(M, 3) points where a branch splits in two."""
+        """(M, 3) bifurcation points."""
         children = np.bincount(self.parent[self.parent >= 0], minlength=len(self.parent))
         return self.tubes.end_mm[children == 2]
 
 
 @dataclass(frozen=True)
 class Structures:
-    """All tubes of a phantom by what they are made of, and the fork points of the arteries and veins."""
+    """All tubes of a phantom by material, and the bifurcations of arteries and veins."""
 
     vessels: Tubes
     airways: Tubes
@@ -87,7 +87,7 @@ class Structures:
 
 
 def grow_tree(rng: np.random.Generator, root_mm: Array, points_mm: Array) -> Tree:
-    """A binary tree from `root_mm` (3,) that reaches every one of `points_mm` (N, 3)."""
+    """Grow a binary tree from `root_mm` (3,) to all `points_mm` (N, 3)."""
     start, end, parents, tips = [], [], [], []
     waiting = [(-1, root_mm, points_mm)]
     while waiting:
@@ -125,7 +125,7 @@ def sample_lung(rng: np.random.Generator, lung: LungShape, depth_mm: float) -> A
 
 
 def _airway(tree: Tree, lung: LungShape, carina_mm: Array) -> list[Tubes]:
-    """Airways beside the larger arteries, and the main bronchus that leads to them."""
+    """Airways along the larger arteries, and the main bronchus."""
     radius = 0.85 * TIP_RADIUS_MM * np.cbrt(tree.tips)
     offset = np.array([-0.6 * lung.side, -0.8, 0.2])
     kept = radius >= AIRWAY_RADIUS_MM
@@ -159,8 +159,8 @@ def _great_vessels(anatomy: Anatomy, hila_mm: list[Array]) -> list[Tubes]:
 
 
 def _ribs(lung: LungShape, body_top_mm: float) -> Tubes:
-    """Ribs around one lung at 1.15 of its tube's radius, from the spine down to the front."""
-    angle = np.linspace(-0.72 * np.pi, 0.36 * np.pi, 22)  # from the back round the side to the front
+    """Ribs around one lung at 1.15 tube radii, descending from the spine to the front."""
+    angle = np.linspace(-0.72 * np.pi, 0.36 * np.pi, 22)  # from back to front along the side
     a, b = 1.15 * np.cos(angle), 1.15 * np.sin(angle)
     progress = np.linspace(0.0, 1.0, len(angle))
     lines = []
@@ -172,7 +172,7 @@ def _ribs(lung: LungShape, body_top_mm: float) -> Tubes:
 
 
 def grow_structures(rng: np.random.Generator, anatomy: Anatomy) -> Structures:
-    """All trees of a person: an artery with its airways and a vein per lung, great vessels, trachea, ribs."""
+    """Grow all tubes of a patient: artery, airways and vein of each lung, great vessels, trachea, ribs."""
     vessels, bones, forks, hila = [], [], [], []
     carina = np.array(anatomy.carina_mm)
     airways = [Tubes.along(carina + np.array([[0, 0, 0], [0, 1, 60], [0, 4, 140]]), 8.5)]

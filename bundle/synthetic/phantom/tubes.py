@@ -1,4 +1,4 @@
-"""Draw tubes into a volume with partial-volume blur, without ever resampling an image."""
+"""Draw tubes into a volume with partial-volume blur, without resampling an image."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor
 from bundle.synthetic.phantom.anatomy import Array
 from bundle.synthetic.phantom.trees import Tubes
 
-CHUNK = 3_000_000  # voxel-tube distances computed at once
-REACH = 2.2  # blur widths beyond the wall that are still drawn
+CHUNK = 3_000_000  # voxel-tube distances per batch
+REACH = 2.2  # drawn margin outside the wall, in blur widths
 
 
 def draw_tubes(tubes: Tubes, shape: tuple[int, int, int], affine: Array) -> Array:
-    """How much of each voxel the tubes fill, (H, W, D) float32 in [0, 1]; where tubes overlap the largest counts.
+    """Volume fraction of the tubes in each voxel, (H, W, D) float32 in [0, 1]; the maximum where tubes overlap.
 
     Args:
         tubes: in mm of the grid's world.
-        shape, affine: the grid; axes at right angles.
+        shape, affine: the grid, with orthogonal axes.
 
-    The profile across a tube is that of a disc blurred by the scanner: exact at the axis, the edge at the radius.
+    The profile across a tube approximates a blurred disc: exact on the axis, with the edge at the radius.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     blur_mm = 0.42 * float(np.cbrt(spacing.prod()))
@@ -31,7 +31,7 @@ def draw_tubes(tubes: Tubes, shape: tuple[int, int, int], affine: Array) -> Arra
     reach = np.abs(half) + (tubes.radius_mm[:, None] + REACH * blur_mm) / spacing
     seen = ((middle + reach > -0.5) & (middle - reach < np.array(shape) - 0.5)).all(axis=1)
     box = np.ceil(reach).astype(int)
-    margin = 2 * box[seen].max(axis=0, initial=0) + 1  # tubes at the border are drawn whole, then cut
+    margin = 2 * box[seen].max(axis=0, initial=0) + 1  # tubes at the border are drawn completely, then cropped
     padded = np.array(shape) + 2 * margin
     strides = np.array([padded[1] * padded[2], padded[2], 1])
     filled = torch.zeros(int(padded.prod()))
@@ -55,9 +55,9 @@ def draw_tubes(tubes: Tubes, shape: tuple[int, int, int], affine: Array) -> Arra
 
 
 def _cover(offsets: Tensor, first: Tensor, axis: Tensor, radius: Tensor, blur_mm: float) -> Tensor:
-    """Fill (N, M) of the voxels at `first` (N, 3) + `offsets` (M, 3) from the middles of N tubes; mm.
+    """Volume fraction (N, M) of N tubes in the voxels at `first` (N, 3) + `offsets` (M, 3) from their centres, mm.
 
-    `axis` (N, 3) is half the tube's length and its direction, `radius` (N, 1).
+    `axis` (N, 3) points from the centre to the end of a tube, `radius` is (N, 1).
     """
     squared = axis.square().sum(dim=1, keepdim=True).clamp(min=1e-6)
     along = axis @ offsets.T + (axis * first).sum(dim=1, keepdim=True)

@@ -102,7 +102,7 @@ def test_a_patient_who_only_lies_elsewhere_moves_rigidly() -> None:
 
 def test_a_breath_that_compresses_too_much_is_refused() -> None:
     strong = Wave((0.0, 0.0, 25.0), (0.0, 0.0, 0.1), 0.0)
-    with pytest.raises(ValueError, match=r"parameters: the Jacobian falls to 0\.\d+, at least 0\.2 is allowed"):
+    with pytest.raises(ValueError, match=r"parameters: expected a Jacobian of at least 0\.2, got 0\.\d+"):
         simulate(waves=(strong,))
 
 
