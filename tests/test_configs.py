@@ -170,7 +170,8 @@ def test_metadata_names_the_versions_of_the_requirements() -> None:
 
 def test_metadata_repeats_the_measured_error_of_the_benchmarks() -> None:
     """Mean TRE on every data set, default settings."""
-    sections = re.split(r"^## (\w+): \d+ cases?, .*$", (ROOT / "docs" / "benchmarks.md").read_text(), flags=re.MULTILINE)
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    sections = re.split(r"^## (\w+): \d+ cases?, .*$", page, flags=re.MULTILINE)
     for data, text in zip(sections[1::2], sections[2::2], strict=True):
         row = next(line for line in text.splitlines() if line.startswith("| RRN + instance optimisation"))
         assert float(row.split("|")[2].split("±")[0]) == load("metadata.json")["eval_metrics"][f"tre_mm_{data}"]

@@ -63,7 +63,9 @@ def test_training_leaves_best_weights_two_checkpoints_and_tensorboard_events(tra
     out, _ = trained
     assert all(torch.is_tensor(value) for value in torch.load(out / "model.pt", weights_only=True).values())
     names = sorted(path.name for path in (out / "checkpoints").iterdir())
-    assert names == ["checkpoint_epoch=2.pt", "checkpoint_epoch=4.pt"]
+    stems = ["checkpoint_epoch=2", "checkpoint_epoch=4"]
+    assert names == [f"{stem}{suffix}" for stem in stems for suffix in (".json", ".pt")]  # each with its recipe
+    assert (out / "model.json").exists()
     assert list(out.glob("events.out.tfevents*"))
 
 

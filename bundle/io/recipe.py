@@ -27,7 +27,7 @@ HOW_TO_GET = "training writes it beside the weights; keep the two files together
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a network needs to be run as it was trained, and what it was trained on.
+    """The settings a network was trained with, and the pairs it was trained on.
 
     Args:
         network: its class (`_target_`) and arguments, as in a MONAI config.
@@ -87,7 +87,7 @@ def read_recipe(
     """Read the recipe of a weights file.
 
     Args:
-        weights: the file; it need not be there yet, see `check_weights`.
+        weights: the file, which is not read; see `check_weights`.
         network_spacing_mm, spatial_size, alignment: explicit settings. They replace the recipe's, with a warning where
             they differ from it.
     Raises: FileNotFoundError if there is no recipe; ValueError if it is malformed or both `network_spacing_mm` and

@@ -17,13 +17,13 @@ from bundle.transforms import world_transform
 
 
 class ScoreRegistrationd(Transform):
-    """Add what tables and reports say about a pair beside its landmarks.
+    """Add the scores of a pair that need no landmarks.
 
-    `lncc_aligned`, `lncc_registered`: mean squared local correlation in the fixed lungs on the network grid, after the
-    initial alignment and after the network. `folding_percent`, `sd_log_jacobian`: of the whole transform in the fixed
-    lungs on the fixed grid. `lung_dice`, where both masks were given: how far they overlap without registration
-    ("none"), after the initial alignment ("aligned") and after the whole transform ("registered"). `time_s`: seconds
-    from loading to here.
+    `lncc_aligned`, `lncc_registered`: mean squared LNCC in the fixed lungs on the network grid, after the initial
+    alignment and after the whole transform. `folding_percent`, `sd_log_jacobian`: of the whole transform in the fixed
+    lungs on the fixed grid. `lung_dice`, if both masks were given: Dice of the lungs without registration ("none"),
+    after the initial alignment ("aligned") and after the whole transform ("registered"). `time_s`: wall time since
+    loading began.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class ScoreRegistrationd(Transform):
 
 
 def _lung_dice(pair: Mapping[Hashable, Any], displacement_mm: Tensor) -> float:
-    """Dice of the fixed mask and of the moving one, read through a displacement (3, H, W, D), RAS mm."""
+    """Dice of the fixed mask and the moving mask warped by a displacement (3, H, W, D), RAS mm."""
     fixed, moving = pair["fixed_mask"], pair["moving_mask"]
     warped = resample_displaced(moving.as_tensor().float(), moving.affine, displacement_mm, fixed.affine, 0.0) >= 0.5
     return float(compute_dice(warped[None], fixed.as_tensor()[None] > 0))

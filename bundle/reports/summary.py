@@ -1,4 +1,4 @@
-"""What a run says at its end about a registered pair."""
+"""The summary of a registered pair that ends a run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ STEPS = {"InstanceOptimization": "instance optimisation", "NetworkFineTuning": "
 
 
 def summarize_report(report: Mapping[str, Any], folder: Path) -> str:
-    """A report and the place of its files in a few lines.
+    """Summarise a report in a few lines, with the location of its files.
 
     Args:
         report: see `registration_report`.
-        folder: that holds the files of the pair.
+        folder: with the files of the pair.
     """
     scores, lncc, seconds = report["scores"], report["lncc"], report["seconds_by_step"]
     steps = ", ".join(f"{label} {seconds[step]:.1f} s" for step, label in STEPS.items() if step in seconds)

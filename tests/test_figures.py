@@ -1,0 +1,188 @@
+"""Figures of README.md, docs/ and metadata.json, recomputed from the CSV files of docs/benchmarks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from statistics import fmean, pstdev
+
+import pytest
+
+from bundle.reports.tre_table import format_number
+from scripts.benchmark.methods import METHODS
+from scripts.benchmark.table import COLUMNS, HEADER
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = "docs/benchmarks.md"
+DATA_SETS = {"phantoms": "held-out phantoms", "simulated": "simulated motion", "followup_pair": "follow-up pair (real)"}
+TOOLS = ("elastix", "ants", "convexadam")
+OURS = "rrn_optimized"
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    with (ROOT / "docs" / "benchmarks" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+RESULTS = read_csv("registration.csv")
+LOSSES = read_csv("losses.csv")
+
+
+def values(data: str, method: str, column: str) -> list[float]:
+    rows = [row[column] for row in RESULTS if (row["data"], row["method"]) == (data, method)]
+    return [float(value) for value in rows if value]
+
+
+def mean(data: str, method: str, column: str = "tre_mean_mm", digits: int = 2) -> str:
+    measured = values(data, method, column)
+    return format_number(fmean(measured) if measured else None, digits)
+
+
+def cases(data: str) -> str:
+    return str(len(values(data, "none", "landmarks")))
+
+
+def landmarks(data: str) -> str:
+    return f"{sum(values(data, 'none', 'landmarks')):.0f}"
+
+
+def best_tool(data: str) -> str:
+    tool = min(TOOLS, key=lambda name: fmean(values(data, name, "tre_mean_mm")))
+    return f"{mean(data, tool)} ({METHODS[tool].label})"
+
+
+def data_set_table(data: str) -> list[list[str]]:
+    table = [list(HEADER)]
+    for method in METHODS:
+        if not values(data, method, "tre_mean_mm"):
+            continue
+        cells = [mean(data, method, column, digits) for column, digits in COLUMNS.items()]
+        if int(cases(data)) > 1:
+            cells[0] += f" ± {format_number(pstdev(values(data, method, 'tre_mean_mm')))}"
+        table.append([METHODS[method].label, *cells])
+    return table
+
+
+def expected_tables() -> dict[str, dict[str, list[list[str]]]]:
+    """By page and heading of the section."""
+    stages = ("none", "alignment", "rrn", OURS)
+    labels = [METHODS[stage].label for stage in stages]
+    readme = [["data, not used for training", "cases", *labels, "best other tool"]]
+    card = [["data", "cases", "landmarks", *labels[2:]]]
+    for data, label in DATA_SETS.items():
+        readme.append([label, cases(data), *(mean(data, stage) for stage in stages), best_tool(data)])
+        card.append([label, cases(data), landmarks(data), *(mean(data, stage) for stage in stages[2:])])
+    benchmarks = {}
+    for data in DATA_SETS:
+        plural = "" if cases(data) == "1" else "s"
+        benchmarks[f"{data}: {cases(data)} case{plural}, {landmarks(data)} landmarks"] = data_set_table(data)
+    losses = [["side, voxels", *(f"{who}: {what}" for what in ("time, s", "memory, MiB") for who in ("ours", "MONAI"))]]
+    for ours, monai in zip(LOSSES[::2], LOSSES[1::2], strict=True):
+        both = [loss[key] for key in ("time_s", "peak_memory_mib") for loss in (ours, monai)]
+        losses.append([ours["side_vox"], *both])
+    return {
+        "README.md": {"Results": readme},
+        "docs/README.md": {"Performance": card},
+        BENCHMARKS: {**benchmarks, "Losses": losses},
+    }
+
+
+def expected_quotes() -> dict[str, dict[str, list[str]]]:
+    """Single figures, by page: pattern of the place, and values of its groups."""
+    followup = "followup_pair"
+    memory_gb = fmean(values(followup, OURS, "peak_memory_mib")) * 2**20 / 1e9
+    target = r"\| RRN \+ instance optimisation \| TRE {}, mm \| [\d.]+ \| (\S+) \|"
+    return {
+        "README.md": {
+            r"one lung \| [^|]+ \| (\S+) \| (\S+) \|": [mean(followup, OURS, "time_s", 1), f"{memory_gb:.1f}"]
+        },
+        BENCHMARKS: {
+            r"equally accurate\s\((\S+)\sand\s(\S+)\smm\)": [mean(followup, "rrn"), mean(followup, "no_cost_volume")],
+            r"whose mean error is\s(\S+) mm": [mean("simulated", OURS)],
+            r"\*\*adopted\*\*: (\S+) instead": [mean(followup, OURS)],
+            r"\(mean (\S+) to 1.61 mm\)": [mean(followup, OURS)],
+            target.format("mean"): [mean(followup, OURS)],
+            target.format("median"): [mean(followup, OURS, "tre_median_mm")],
+            target.format("p95"): [mean(followup, OURS, "tre_p95_mm", 1)],
+            r"\| RRN \| TRE mean, mm \| [\d.]+ \| (\S+) \|": [mean(followup, "rrn", digits=1)],
+        },
+    }
+
+
+TABLES, QUOTES = expected_tables(), expected_quotes()
+TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in TABLES}
+
+
+def section(text: str, heading: str) -> str:
+    """The text below a heading of the second level, empty if there is none."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """Cells of all tables, without marks for bold text and code."""
+    rows = [line for line in text.splitlines() if line.startswith("|") and not re.fullmatch(r"[|:\- ]+", line)]
+    return [[re.sub(r"\*\*|`", "", cell).strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def wrong_figures(page: str, text: str) -> list[str]:
+    """Differences between a page and the CSV files."""
+    wrong = []
+    for heading, expected in TABLES.get(page, {}).items():
+        found = table_rows(section(text, heading))
+        wrong += [f"{heading}: expected {row}" for row in expected if row not in found]
+        wrong += [f"{heading}: unexpected {row}" for row in found if row not in expected]
+    for pattern, figures in QUOTES.get(page, {}).items():
+        quoted = re.search(pattern, text)
+        if quoted is None or list(quoted.groups()) != figures:
+            wrong.append(f"{pattern}: expected {figures}, found {quoted and quoted.groups()}")
+    return wrong
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_every_figure_of_a_page_repeats_the_csv(page: str) -> None:
+    assert wrong_figures(page, TEXTS[page]) == []
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_a_changed_digit_is_noticed(page: str) -> None:
+    text = TEXTS[page]
+    for heading in TABLES[page]:
+        start = text.index(f"## {heading}\n")
+        lines = [line for line in section(text, heading).splitlines() if line.startswith("|")]
+        assert len(lines) == len(TABLES[page][heading]) + 1
+        for line in lines:
+            at = text.index(line, start)
+            for digit in re.finditer(r"\d", line):
+                assert wrong_figures(page, change_digit(text, at + digit.start())), line
+    for pattern in QUOTES.get(page, {}):
+        quoted = re.search(pattern, text)
+        for group in range(1, len(quoted.groups()) + 1):
+            assert wrong_figures(page, change_digit(text, quoted.start(group))), pattern
+
+
+def change_digit(text: str, position: int) -> str:
+    return text[:position] + str((int(text[position]) + 1) % 10) + text[position + 1 :]
+
+
+def test_metadata_names_the_error_on_every_data_set() -> None:
+    metrics = json.loads((ROOT / "configs" / "metadata.json").read_text())["eval_metrics"]
+    assert metrics == {f"tre_mm_{data}": float(mean(data, OURS)) for data in DATA_SETS}
+
+
+def test_statements_about_the_results_hold() -> None:
+    for row in RESULTS:
+        if row["data"] != "followup_pair" and row["method"] == "rrn":
+            tre = {other["method"]: float(other["tre_mean_mm"]) for other in RESULTS if is_same_pair(other, row)}
+            assert tre["rrn"] < tre["no_cost_volume"] < tre["voxelmorph"]
+    assert mean("followup_pair", "convexadam") < mean("followup_pair", OURS) == mean("followup_pair", "elastix")
+    for ours, monai in zip(LOSSES[::2], LOSSES[1::2], strict=True):
+        assert "ours" in ours["loss"]
+        assert float(ours["time_s"]) <= float(monai["time_s"])
+        assert float(ours["peak_memory_mib"]) <= float(monai["peak_memory_mib"])
+
+
+def is_same_pair(one: dict[str, str], other: dict[str, str]) -> bool:
+    return (one["data"], one["case"]) == (other["data"], other["case"])
