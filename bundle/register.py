@@ -200,11 +200,12 @@ def _workflow(options: str, _: int) -> ConfigParser:
     before = _without(parser.get_parsed_content("preprocessing"), LoadImaged)
     after = _without(parser.get_parsed_content("postprocessing"), SaveRegistrationd)
     parser.update({"dataset": Dataset([], before), "postprocessing": after})
+    after.inferer = parser.get_parsed_content("inferer")  # the update has made a new one
     return parser
 
 
 def _without(steps: TimedCompose, kind: type) -> TimedCompose:
-    return TimedCompose([step for step in steps.transforms if not isinstance(step, kind)], inferer=steps.inferer)
+    return TimedCompose([step for step in steps.transforms if not isinstance(step, kind)])
 
 
 def _name(scan: Scan) -> str:

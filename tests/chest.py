@@ -1,4 +1,4 @@
-"""A small chest given by formulas in RAS mm: it can be put on any grid and moved by any affine without resampling."""
+"""A small analytic chest in RAS mm, rendered on any grid and under any affine without resampling."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SPACING_MM = (4.5, 4.0, 5.0)
 AIR_HU, FOAM_HU, LUNG_HU, TISSUE_HU, BONE_HU = -1000.0, -955.0, -850.0, 40.0, 400.0
 VESSEL_HU = 700.0  # above the parenchyma
 LUNGS = {"right": ((44.0, 4.0, -2.0), (35.0, 46.0, 78.0)), "left": ((-44.0, 0.0, 4.0), (31.0, 44.0, 74.0))}
-EDGE_MM = 1.5  # borders are as soft as the partial volume of a voxel
+EDGE_MM = 1.5  # edge width, similar to the partial volume of a voxel
 NUM_VESSELS = 70
 
 
 @dataclass(frozen=True)
 class Chest:
-    """What is in the scan; the right lung lies at positive x."""
+    """Content of the scan; the right lung is at positive x."""
 
     sides: tuple[str, ...] = ("right", "left")
     table: bool = True
@@ -62,15 +62,15 @@ class Chest:
         return hu.float()
 
     def lung_depth_mm(self, points_mm: Tensor, side: str) -> Tensor:
-        """Distance (N,) from the surface of a lung, positive inside."""
+        """Signed distance (N,) to the surface of a lung, positive inside."""
         return _ellipsoid_depth_mm(points_mm.double(), *LUNGS[side])
 
     def lung_mask(self, points_mm: Tensor) -> Tensor:
-        """(N,) bool, inside one of the lungs."""
+        """(N,) bool, inside a lung."""
         return torch.stack([self.lung_depth_mm(points_mm, side) > 0 for side in self.sides]).any(dim=0)
 
     def _vessels(self, points_mm: Tensor, side: str) -> Tensor:
-        """Soft tubes between random points of a lung, (N,) in [0, 1]."""
+        """Gaussian tubes between random points of a lung, (N,) in [0, 1]."""
         generator = torch.Generator().manual_seed(self.seed * 2 + (side == "left"))
         centre, radii = (torch.tensor(values, dtype=torch.float64) for values in LUNGS[side])
         ends = torch.rand(NUM_VESSELS, 2, 3, generator=generator, dtype=torch.float64) * 1.4 - 0.7
@@ -93,10 +93,10 @@ def render(
     *,
     to_chest: Tensor | None = None,
 ) -> MetaTensor:
-    """Scan (1, H, W, D), HU, of a chest on a grid (by default around its middle).
+    """Render a chest to a scan (1, H, W, D), HU, on a grid (by default around its centre).
 
     Args:
-        to_chest: (4, 4) from the scan's world to the world of the chest's formulas, RAS mm; identity by default.
+        to_chest: (4, 4), world of the scan to world of the chest, RAS mm; default: identity.
     """
     if shape == SHAPE and affine is None and to_chest is None:
         return _usual_scan(chest).clone()
@@ -111,14 +111,14 @@ def _usual_scan(chest: Chest) -> MetaTensor:
 
 
 def lungs_of(chest: Chest, scan: MetaTensor, *, to_chest: Tensor | None = None) -> MetaTensor:
-    """The true lung mask (1, H, W, D) uint8 on the grid of a rendered scan."""
+    """Ground-truth lung mask (1, H, W, D) uint8 on the grid of a rendered scan."""
     shape = (scan.shape[1], scan.shape[2], scan.shape[3])
     points_mm = _to_chest(voxel_centres_mm(shape, scan.affine), to_chest)
     return MetaTensor(chest.lung_mask(points_mm).reshape(1, *shape).to(torch.uint8), affine=scan.affine)
 
 
 def dice(first: Tensor, second: Tensor) -> float:
-    """Overlap of two masks."""
+    """Dice overlap of two masks."""
     first, second = torch.as_tensor(first) > 0, torch.as_tensor(second) > 0
     return float(2 * (first & second).sum() / (first.sum() + second.sum()))
 
@@ -128,7 +128,7 @@ def _to_chest(points_mm: Tensor, to_chest: Tensor | None) -> Tensor:
 
 
 def _put(hu: Tensor, value: float | Tensor, depth_mm: Tensor) -> Tensor:
-    """Blend a structure in, with a soft border."""
+    """Blend in a structure with a soft edge."""
     weight = torch.sigmoid(depth_mm / EDGE_MM)
     return hu + weight * (value - hu)
 
@@ -136,7 +136,7 @@ def _put(hu: Tensor, value: float | Tensor, depth_mm: Tensor) -> Tensor:
 def _ellipsoid_depth_mm(
     points_mm: Tensor, centre: tuple[float, float, float], radii: tuple[float, float, float]
 ) -> Tensor:
-    """First-order distance (N,) to an ellipsoid's surface, positive inside."""
+    """First-order signed distance (N,) to an ellipsoid's surface, positive inside."""
     offset = points_mm - torch.tensor(centre, dtype=torch.float64)
     scaled = offset / torch.tensor(radii, dtype=torch.float64)
     norm = scaled.norm(dim=1)

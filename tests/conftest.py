@@ -1,4 +1,4 @@
-"""What tests of several folders share; helpers to import are in `tests.grids` and `tests.chest`."""
+"""Fixtures shared by several test folders; importable helpers are in `tests.grids` and `tests.chest`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUM_LANDMARKS = 12
 
 @pytest.fixture(autouse=True)
 def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Small volumes on one thread: threads that wait for each other on a busy machine are up to 20 times slower."""
+    """One thread for small volumes: waiting threads on a busy machine are up to 20 times slower."""
     threads = torch.get_num_threads()
     if request.node.get_closest_marker("slow") is None:
         torch.set_num_threads(1)
@@ -36,10 +36,10 @@ def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SyntheticPair:
-    """Files of two chest scans that differ by a known affine.
+    """Files of two chest scans that differ by a ground-truth affine.
 
     Args:
-        item: pair of paths, as in a pairs file: name, scans, masks, landmarks, initial_transform (the truth).
+        item: paths, as in a pairs file: name, scans, masks, landmarks, initial_transform (the ground truth).
         truth: (4, 4), fixed to moving world, RAS mm.
         fixed_mm, moving_mm: (N, 3) landmarks, RAS mm.
     """
@@ -51,7 +51,7 @@ class SyntheticPair:
 
     @property
     def gentle_transform(self) -> WorldTransform:
-        """The truth after a wave that can be inverted, on an oblique grid of its own."""
+        """The ground-truth affine composed with an invertible wave on an oblique grid."""
         shape = (16, 18, 20)
         grid = make_affine(shape, (14.0, 12.0, 11.0), angles_deg=(4, 0, -6))
         return WorldTransform(waves_vox(shape, amplitude_vox=0.3), grid, self.truth @ grid)
@@ -61,7 +61,7 @@ class SyntheticPair:
 def synthetic_pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SyntheticPair]:
     """Write a pair with SimpleITK: oblique anisotropic grids of different shape, a table shift of 40 mm, int16 HU.
 
-    Written once for all tests: copy what you change.
+    Written once for all tests: copy files before changing them.
     """
 
     @cache
@@ -99,7 +99,7 @@ def synthetic_pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sy
 
 
 def _landmarks(chest: Chest) -> Tensor:
-    """Points deep inside the lungs, (N, 3) RAS mm."""
+    """Landmarks more than 8 mm inside the lungs, (N, 3) RAS mm."""
     candidates = (torch.rand(2000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5) * 160
     depth_mm = torch.stack([chest.lung_depth_mm(candidates, side) for side in chest.sides]).amax(dim=0)
     return candidates[depth_mm > 8][:NUM_LANDMARKS]
@@ -107,7 +107,7 @@ def _landmarks(chest: Chest) -> Tensor:
 
 @pytest.fixture(scope="session")
 def small_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of six coarse phantom pairs: two each to train on, to validate and to test."""
+    """Folder of six coarse phantom pairs: two each for training, validation and test."""
     folder = tmp_path_factory.mktemp("phantoms")
     write_phantoms(folder, num_training=2, num_validation=2, num_test=2, spacing_mm=(4.0, 4.0, 5.0))
     return folder
@@ -115,7 +115,7 @@ def small_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the model zoo's package, whose large files are downloadable from where they lie in it."""
+    """Folder of the model zoo package; its large files are downloaded from the folder itself."""
     folder = tmp_path_factory.mktemp("zoo") / "package"
     package(str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""An independent reader of DICOM Deformable Spatial Registration objects (PS3.3, C.20.3.1.1)."""
+"""Independent reader of DICOM Deformable Spatial Registration objects (PS3.3, C.20.3.1.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 
 def read_deformable(path: Path) -> sitk.Transform:
-    """The transform from registered to source coordinates, LPS mm, of an object with a grid and no matrices."""
+    """Read the transform from registered to source coordinates, LPS mm, of an object with a grid and no matrices."""
     (item,) = pydicom.dcmread(path).DeformableRegistrationSequence
     assert "PreDeformationMatrixRegistrationSequence" not in item
     assert "PostDeformationMatrixRegistrationSequence" not in item

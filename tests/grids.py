@@ -1,4 +1,4 @@
-"""Grids, smooth fields and SimpleITK's view of them: the independent answers of the geometry tests."""
+"""Grids, smooth fields and their SimpleITK counterparts: independent references for the geometry tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_affine(
     flip: tuple[int, int, int] = (1, 1, 1),
     centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Tensor:
-    """Affine (4, 4) float64, RAS mm, of a grid whose middle lies at `centre_mm`."""
+    """Affine (4, 4) float64, RAS mm, of a grid centred at `centre_mm`."""
     affine = rotation(*angles_deg)
     affine[:3, :3] = affine[:3, :3] * torch.tensor(flip) * torch.tensor(spacing_mm, dtype=torch.float64)
     affine[:3, 3] = torch.tensor(centre_mm) - affine[:3, :3] @ ((torch.tensor(shape, dtype=torch.float64) - 1) / 2)
@@ -45,7 +45,7 @@ def voxel_centres_mm(shape: tuple[int, int, int], affine: Tensor) -> Tensor:
 
 
 def waves_vox(shape: tuple[int, int, int], *, amplitude_vox: float, periods: float = 1.0, phase: float = 0.4) -> Tensor:
-    """Smooth field (1, 3, H, W, D): each component a product of sines that are not zero at the border."""
+    """Smooth field (1, 3, H, W, D): sinusoidal components, non-zero at the border."""
     axes = [torch.linspace(0, 2 * torch.pi * periods, size, dtype=torch.float64) for size in shape]
     x, y, z = torch.meshgrid(*axes, indexing="ij")
     parts = [torch.sin(x + phase) * torch.cos(y), torch.cos(y - phase) * torch.sin(z), torch.sin(z + x / 2 + phase)]
@@ -53,7 +53,7 @@ def waves_vox(shape: tuple[int, int, int], *, amplitude_vox: float, periods: flo
 
 
 def to_sitk(values: Tensor, affine: Tensor) -> sitk.Image:
-    """A volume (H, W, D), or RAS vectors (3, H, W, D), as a SimpleITK image (vectors in LPS), float64."""
+    """Convert a volume (H, W, D) or RAS vectors (3, H, W, D) to a SimpleITK image (vectors in LPS), float64."""
     array = values.double().cpu().numpy()
     array = np.einsum("ab,bhwd->dwha", LPS, array) if array.ndim == 4 else array.transpose(2, 1, 0)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=array.ndim == 4)
@@ -66,12 +66,12 @@ def to_sitk(values: Tensor, affine: Tensor) -> sitk.Image:
 
 
 def from_sitk(image: sitk.Image) -> Tensor:
-    """Voxels (H, W, D) float64."""
+    """Convert a SimpleITK image to voxels (H, W, D) float64."""
     return torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float64).transpose(2, 1, 0).copy())
 
 
 def affine_to_sitk(affine: Tensor) -> sitk.AffineTransform:
-    """A world affine (4, 4), RAS mm, as SimpleITK's transform, LPS mm."""
+    """Convert a world affine (4, 4), RAS mm, to a SimpleITK transform, LPS mm."""
     transform = sitk.AffineTransform(3)
     transform.SetMatrix((LPS @ affine[:3, :3].double().numpy() @ LPS).ravel().tolist())
     transform.SetTranslation((LPS @ affine[:3, 3].double().numpy()).tolist())
@@ -79,7 +79,7 @@ def affine_to_sitk(affine: Tensor) -> sitk.AffineTransform:
 
 
 class Case(NamedTuple):
-    """A transform, the two grids it connects, and SimpleITK's version of it (LPS mm)."""
+    """A transform, its fixed and moving grid, and the equivalent SimpleITK transform (LPS mm)."""
 
     transform: WorldTransform
     fixed_affine: Tensor
@@ -88,7 +88,7 @@ class Case(NamedTuple):
 
 
 def make_case(flip: tuple[int, int, int] = (1, 1, 1)) -> Case:
-    """A strong, oblique transform between grids that overlap in part."""
+    """A large transform between oblique, partly overlapping grids."""
     centre_mm = (-12.0, 85.0, -1340.0)
     network_affine = make_affine(NETWORK_SHAPE, (9.0, 7.5, 11.0), angles_deg=(25, -10, 40), centre_mm=centre_mm)
     initial = rotation(4, 7, -3)
@@ -98,7 +98,7 @@ def make_case(flip: tuple[int, int, int] = (1, 1, 1)) -> Case:
     moving_centre_mm = tuple(apply_affine(initial, torch.tensor([centre_mm], dtype=torch.float64))[0].tolist())
 
     field_mm = torch.einsum("ab,bhwd->ahwd", network_affine[:3, :3], transform.ddf_vox[0].double())
-    reference = sitk.CompositeTransform(3)  # what is added last is applied first
+    reference = sitk.CompositeTransform(3)  # the transform added last is applied first
     reference.AddTransform(affine_to_sitk(initial))
     reference.AddTransform(sitk.DisplacementFieldTransform(to_sitk(field_mm, network_affine)))
     return Case(

@@ -61,6 +61,7 @@ def test_saved_files_hold_the_same_and_simpleitk_moves_points_as_the_object(
 
 def test_the_report_scores_the_landmarks_and_the_masks(from_files: Registration) -> None:
     assert from_files.report["scores"]["landmarks"] == 12
+    assert {"InitialAlignmentd", "Network", "ScoreRegistrationd"} <= from_files.report["seconds_by_step"].keys()
     assert from_files.report["scores"]["tre_aligned_mm"] < 1e-3  # the initial transform is the truth
     assert from_files.report["scores"]["tre_none_mm"] > 40
     assert from_files.report["lung_dice"]["aligned"] > 0.95

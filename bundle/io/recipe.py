@@ -21,6 +21,8 @@ from bundle.io.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 
+BUNDLE_ROOT = Path(__file__).resolve().parents[2]
+
 NETWORKS = ("bundle.networks", "monai.networks.nets")  # a recipe is data: it cannot name other code to run
 HOW_TO_GET = "training writes it beside the weights; keep the two files together (docs/method.md, 'Recipes')"
 
@@ -94,6 +96,8 @@ def read_recipe(
         `spatial_size` are given.
     """
     path = recipe_path(weights)
+    if not path.is_file() and not Path(weights).is_file():
+        path = BUNDLE_ROOT / path  # MONAI loads bundles from any folder, with bundle_root "."
     if not path.is_file():
         if not Path(weights).is_file():
             raise FileNotFoundError(f"{weights}: no such weights file; train first, or pass --weights FILE")

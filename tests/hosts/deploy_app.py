@@ -27,4 +27,4 @@ def run_python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def run_app(input_dir: Path, output_dir: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
     """Start the application on the series in `input_dir`."""
-    return run_python("-m", "scripts.deploy.app", "--input", input_dir, "--output", output_dir, *options)
+    return run_python("-m", "scripts.deploy.app", "--input", input_dir, "--output_dir", output_dir, *options)

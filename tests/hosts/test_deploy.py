@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,12 +73,13 @@ def expected(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def torchscript(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle as one file, with its configs."""
+    """The bundle as one file with its configs, and the recipe beside it."""
     path = tmp_path_factory.mktemp("torchscript") / "model.ts"
     command = [sys.executable, "-m", "monai.bundle", "ckpt_export", "network_def", "--filepath", str(path)]
     files = {"ckpt": "models/model.pt", "meta": "configs/metadata.json", "config": "configs/inference.json"}
     command += [part for name, file in files.items() for part in (f"--{name}_file", file)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    shutil.copy(ROOT / "models" / "model.json", path.with_suffix(".json"))
     return path
 
 

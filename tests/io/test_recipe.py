@@ -101,6 +101,12 @@ def test_missing_weights_and_a_missing_recipe_are_told_apart(tmp_path: Path) -> 
         read_recipe(tmp_path / "model.pt")
 
 
+def test_a_relative_path_is_also_searched_in_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`monai.bundle.load` leaves `bundle_root` at "." and runs anywhere."""
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("./models/model.pt") == read_recipe(ROOT / "models" / "model.pt")
+
+
 def test_both_kinds_of_grid_at_once_are_refused(tmp_path: Path) -> None:
     write_recipe(tmp_path / "model.pt", make_recipe())
     with pytest.raises(ValueError, match="expected network_spacing_mm or spatial_size, got both"):

@@ -36,19 +36,19 @@ ACQUISITION = (
     "LossyImageCompressionMethod",
     "WindowCenter",
     "WindowWidth",
-)  # of the moving scan, whose voxels these are
+)  # of the moving scan, the source of the voxels
 
 
 def write_derived_series(
     folder: Path, warped_hu: np.ndarray, fixed: Sequence[Dataset], moving: Sequence[Dataset], sources: Sequence[range]
 ) -> None:
-    """Write one file a slice, HU as int16 with slope 1 and intercept 0.
+    """Write one file per slice, HU as int16 with slope 1 and intercept 0.
 
     Args:
-        folder: must exist.
+        folder: existing.
         warped_hu: (H, W, D) on the fixed scan's grid: columns, rows, slices of DICOM.
-        fixed, moving: the slices of both series, in the order of their position.
-        sources: for every fixed slice the moving slices it was read from, see `contributing_slices`.
+        fixed, moving: slices of both series, ordered by position.
+        sources: range of moving slices sampled for each fixed slice, see `contributing_slices`.
     """
     stored = as_stored(warped_hu, np.int16).astype("<i2", copy=False)
     name = moving[0].get("SeriesDescription", "moving")
@@ -80,20 +80,22 @@ def write_derived_series(
 def contributing_slices(
     displacement_mm: np.ndarray, fixed_affine: np.ndarray, moving_affine: np.ndarray, num_moving: int
 ) -> list[range]:
-    """Which moving slices each fixed slice reads, linear interpolation; the nearest one where it reads outside.
+    """Range of moving slices sampled by each fixed slice with linear interpolation; the nearest one outside the scan.
 
     Args:
         displacement_mm: (3, H, W, D), RAS, on the fixed grid.
         fixed_affine, moving_affine: (4, 4), voxels to RAS mm.
+        num_moving: number of moving slices.
     """
     to_slice = np.linalg.inv(moving_affine)[2]
-    step = to_slice @ fixed_affine  # moving slices a fixed voxel
+    step = to_slice @ fixed_affine  # moving slices per fixed voxel
     rows, columns = (np.arange(size) for size in displacement_mm.shape[1:3])
     plane = step[0] * rows[:, None] + step[1] * columns + step[3]
     ranges = []
     for index in range(displacement_mm.shape[3]):
         position = plane + step[2] * index + np.tensordot(to_slice[:3], displacement_mm[..., index], axes=1)
-        ends = [np.floor(position.min().round(3)), np.ceil(position.max().round(3))]  # on a slice is not beside it
+        # rounded, so that a position on a slice samples only that slice
+        ends = [np.floor(position.min().round(3)), np.ceil(position.max().round(3))]
         first, last = np.clip(ends, 0, num_moving - 1).astype(int)
         ranges.append(range(first, last + 1))
     return ranges

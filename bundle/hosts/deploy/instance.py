@@ -1,4 +1,4 @@
-"""What every DICOM object of a registration says about its patient, its study and where it comes from."""
+"""Attributes common to all DICOM objects of a registration: patient, study, series, references."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ NEVER_ABSENT = (
     "AccessionNumber",
     "ReferringPhysicianName",
     "PositionReferenceIndicator",
-)  # attributes that DICOM wants, empty where nothing is known
-MAX_LO = 64  # characters of a description
+)  # type 2 attributes of DICOM: empty if unknown
+MAX_LO = 64  # maximum characters of a description
 
 
 def new_series(fixed: Dataset, *, modality: str, number: int, description: str) -> Dataset:
-    """Attributes shared by the instances of a new series in the study and frame of reference of `fixed`.
+    """Attributes of all instances of a new series in the study and frame of reference of `fixed`.
 
-    Text is written as UTF-8, whatever character set the scan's own texts came in.
+    Text is written as UTF-8, independent of the scan's character set.
     """
     series = Dataset()
     series.SpecificCharacterSet = "ISO_IR 192"
@@ -82,14 +82,14 @@ def new_series(fixed: Dataset, *, modality: str, number: int, description: str) 
 
 
 def carry(target: Dataset, source: Dataset, keywords: Sequence[str]) -> None:
-    """Copy the attributes of `source` that are there."""
+    """Copy the existing attributes of `source`."""
     for keyword in keywords:
         if keyword in source:
             setattr(target, keyword, source[keyword].value)
 
 
 def identify(instance: Dataset, *, sop_class: UID, number: int) -> None:
-    """Give an instance its identity and the file meta information that goes with it."""
+    """Set the SOP class, a new SOP instance UID and the file meta information of an instance."""
     instance.SOPClassUID = sop_class
     instance.SOPInstanceUID = generate_uid()
     instance.InstanceNumber = number
@@ -100,7 +100,7 @@ def identify(instance: Dataset, *, sop_class: UID, number: int) -> None:
 
 
 def refer(instance: Dataset, sources: Sequence[Dataset]) -> None:
-    """List the instances a new one comes from by series; those of other studies apart, as DICOM wants it."""
+    """List the source instances by series; those of other studies in their own sequence, as DICOM requires."""
     by_study = groupby(sources, key=lambda source: source.StudyInstanceUID)
     for study_uid, in_study in by_study:
         by_series = groupby(in_study, key=lambda source: source.SeriesInstanceUID)
@@ -122,7 +122,7 @@ def _series_item(series_uid: str, sources: Sequence[Dataset]) -> Dataset:
 
 
 def reference(source: Dataset) -> Dataset:
-    """Item that names one instance."""
+    """Reference item of one instance."""
     item = Dataset()
     item.ReferencedSOPClassUID = source.SOPClassUID
     item.ReferencedSOPInstanceUID = source.SOPInstanceUID
@@ -130,7 +130,7 @@ def reference(source: Dataset) -> Dataset:
 
 
 def coded(code: Code) -> list[Dataset]:
-    """Sequence of one code."""
+    """Sequence with one code."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
     return [item]

@@ -1,4 +1,4 @@
-"""The operators of the application: MONAI Deploy's own, changed where two scans in HU need it."""
+"""Operators of the application: subclasses of MONAI Deploy's operators for two scans in HU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ from monai.deploy.core.domain.dicom_series_selection import StudySelectedSeries
 from monai.deploy.core.domain.dicom_study import DICOMStudy
 from monai.deploy.operators.dicom_series_selector_operator import DICOMSeriesSelectorOperator
 from monai.deploy.operators.dicom_series_to_volume_operator import DICOMSeriesToVolumeOperator
-from monai.deploy.operators.monai_bundle_inference_operator import IOMapping, MonaiBundleInferenceOperator
+from monai.deploy.operators.monai_bundle_inference_operator import (
+    IOMapping,
+    MonaiBundleInferenceOperator,
+    get_bundle_config,
+)
 from monai.transforms import EnsureChannelFirstd
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_rescale
@@ -33,6 +37,7 @@ from torch import Tensor
 
 from bundle.hosts.deploy.derived_series import contributing_slices, write_derived_series
 from bundle.hosts.deploy.spatial_registration import write_spatial_registration
+from bundle.io import check_weights, read_recipe
 from bundle.io.dicom import series_geometry
 from bundle.io.headers import affine_from_itk
 
@@ -46,8 +51,8 @@ class PairSelectorOperator(DICOMSeriesSelectorOperator):
 
     Args:
         fixed, moving: a SeriesInstanceUID, or a regular expression to find in the SeriesDescription, any case.
-    Raises: ValueError listing the series found if one matches none or several, both match the same one, a frame of
-        reference is missing or the scans are of different patients.
+    Raises: ValueError if a pattern does not match exactly one series or both match the same (the message lists the
+        series), a frame of reference is missing, or the scans are of different patients.
     """
 
     def __init__(self, fragment: Fragment, *, fixed: str, moving: str, name: str) -> None:
@@ -64,7 +69,7 @@ class PairSelectorOperator(DICOMSeriesSelectorOperator):
             op_output.emit(selection, key)
 
     def select_pair(self, studies: list[DICOMStudy]) -> dict[str, list[StudySelectedSeries]]:
-        """The fixed and the moving series, checked."""
+        """Select and check the fixed and the moving series."""
         selected = {key: self._select(key, studies) for key in SCANS}
         first = {key: slices_of(selection)[0] for key, selection in selected.items()}
         if first["fixed"].SeriesInstanceUID == first["moving"].SeriesInstanceUID:
@@ -74,7 +79,7 @@ class PairSelectorOperator(DICOMSeriesSelectorOperator):
                 raise ValueError(f"{image.filename}: the {key} series has no FrameOfReferenceUID")
         patients = [image.get("PatientID") for image in first.values()]
         if patients[0] != patients[1]:
-            raise ValueError(f"fixed and moving series belong to different patients: PatientID {patients}")
+            raise ValueError(f"fixed and moving series: expected one patient, got PatientID {patients}")
         return selected
 
     def _select(self, key: str, studies: list[DICOMStudy]) -> list[StudySelectedSeries]:
@@ -101,26 +106,26 @@ def _listing(studies: list[DICOMStudy]) -> str:
 
 
 def slices_of(selection: list[StudySelectedSeries]) -> list[Dataset]:
-    """The instances of a selected series; in the order of their position once it is a volume."""
+    """Instances of a selected series; ordered by position after `HuVolumeOperator`."""
     return [
         instance.get_native_sop_instance() for instance in selection[0].selected_series[0].series.get_sop_instances()
     ]
 
 
 class HuVolumeOperator(DICOMSeriesToVolumeOperator):
-    """Read a series into HU float32, with the geometry and the checks of `bundle.io`.
+    """Read a series as HU float32, with the geometry and checks of `bundle.io`.
 
-    The SDK's own operator swaps the two in-plane spacings, takes the integer type of the whole scan from the first
-    slice, and does not notice a missing slice.
+    The SDK's operator swaps the in-plane spacings, takes the integer type of the scan from the first slice, and misses
+    gaps between slices.
     """
 
     def prepare_series(self, series: DICOMSeries) -> None:
-        """Order the slices and set the affine, RAS mm. Raises: ValueError, see `bundle.io.dicom.series_geometry`."""
+        """Sort the slices and set the affine, RAS mm. Raises: ValueError, see `bundle.io.dicom.series_geometry`."""
         super().prepare_series(series)
         files = [instance.get_native_sop_instance().filename for instance in series.get_sop_instances()]
         if len(files) < 2:
             raise ValueError(
-                f"series {series.SeriesInstanceUID}: expected a volume, a file a slice, got {len(files)} file"
+                f"series {series.SeriesInstanceUID}: expected a volume with one file per slice, got {len(files)} file"
             )
         _, spacing, direction, origin = series_geometry(Path(files[0]).parent, files)
         series.nifti_affine_transform = affine_from_itk(spacing, direction, origin).numpy()
@@ -136,16 +141,16 @@ class HuVolumeOperator(DICOMSeriesToVolumeOperator):
 
 
 class RegistrationOperator(MonaiBundleInferenceOperator):
-    """Run `configs/inference.json` on two scans, and its postprocessing with all the files it writes.
+    """Run `configs/inference.json` on two scans, including the postprocessing with all its output files.
 
-    The SDK's operator feeds the inferer what `network_data_format` of the metadata says, here one image of two
-    channels that the preprocessing makes from the two scans; it drops `LoadImaged`, which adds the channel, and
-    passes no mask. So the inputs, the outputs and the call of the inferer are said here, and nothing else.
+    The SDK's operator takes the inputs from `network_data_format` of the metadata: one two-channel image, which the
+    preprocessing builds from two scans here. It also drops `LoadImaged`, which adds the channel, and passes no mask.
+    This class therefore overrides the inputs, the outputs, the reading of the configs and the call of the inferer.
 
     Args:
         output_dir: folder for the NIfTI files and the report.
-        bundle_path: root of the bundle, or None for a TorchScript file, which the application loads from its `-m`.
-        overrides: ids of the config to replace.
+        bundle_path: root of the bundle, or None for a TorchScript file, passed to the application as `-m`.
+        overrides: replaced ids of the config.
     """
 
     def __init__(
@@ -170,24 +175,36 @@ class RegistrationOperator(MonaiBundleInferenceOperator):
         )
 
     def _init_config(self, config_names: list[str]) -> None:
-        super()._init_config(config_names)
-        self._inputs = {key: {"type": "image"} for key in SCANS}
-        self._outputs = {key: {"type": "tuples"} for key in RESULTS}  # an "image" would be cast to uint8
-        weights = self.bundle_path / "models" / "model.pt" if self.bundle_path.is_dir() else self.bundle_path
-        self.parser.update({"weights": str(weights), **self.overrides})
+        """Read the configs with the recipe of the weights; the SDK's method would take the one in the current folder.
+
+        Raises: FileNotFoundError, ValueError: see `bundle.io.read_recipe`.
+        """
+        is_folder = self.bundle_path.is_dir()
+        self._weights = self.bundle_path / "models" / "model.pt" if is_folder else self.bundle_path
+        read_recipe(self._weights)  # its errors as they are: the parser would wrap them
+        self.parser = get_bundle_config(str(self.bundle_path), config_names)
+        self.parser.update({"weights": str(self._weights), **self.overrides})
         self.parser.parse()
+        self._inputs = {key: {"type": "image"} for key in SCANS}
+        self._outputs = {key: {"type": "tuples"} for key in RESULTS}  # "image" would be cast to uint8
         names = self._bundle_config_names
+        self._device = self.parser.get_parsed_content("device")
         self._inferer = self.parser.get_parsed_content(names.inferer_name)
         self._preproc = self._get_compose(names.preproc_name, ["LoadImage"])
         self._postproc = self._get_compose(names.postproc_name, [])
+        self._meta_key_postfix = self._get_meta_key_postfix(self._preproc)
 
     def pre_process(self, data: dict[str, Any]) -> dict[str, Any]:
         pair = EnsureChannelFirstd(SCANS)(data)
         return self._preproc({**pair, "name": self.output_dir.name, "output_dir": str(self.output_dir)})
 
     def predict(self, data: Tensor, **inputs: Any) -> Tensor:
-        """The ddf, as `SupervisedEvaluator` computes it in a run of the bundle."""
-        network = getattr(self._model_network, "predictor", self._model_network)  # of the SDK's wrapped TorchScript
+        """Compute the ddf as `SupervisedEvaluator` does in a run of the bundle.
+
+        Raises: ValueError if the recipe belongs to other weights.
+        """
+        network: Any = getattr(self._model_network, "predictor", self._model_network)  # the SDK wraps TorchScript
+        check_weights(self._weights, network.state_dict())
         with torch.autocast("cuda", enabled=self.parser.get_parsed_content("amp")):
             return self._inferer(inputs["image"], network, mask=inputs["mask_net"])
 
@@ -199,7 +216,7 @@ class DicomWriterOperator(Operator):
     """Write the warped series and the spatial registration object.
 
     Args:
-        output_dir: `warped_dicom/` and `registration.dcm` go there.
+        output_dir: folder for `warped_dicom/` and `registration.dcm`.
     """
 
     def __init__(self, fragment: Fragment, *, output_dir: Path, name: str) -> None:

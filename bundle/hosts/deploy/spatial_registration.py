@@ -20,15 +20,15 @@ RAS_TO_LPS = np.array([-1.0, -1.0, 1.0], dtype=np.float32)
 def write_spatial_registration(
     path: Path, displacement_mm: np.ndarray, affine: np.ndarray, fixed: Sequence[Dataset], moving: Sequence[Dataset]
 ) -> None:
-    """Write the field that takes points of the fixed (registered) to the moving (source) frame of reference.
+    """Write the field that maps points of the fixed (registered) to the moving (source) frame of reference.
 
-    DICOM PS3.3 C.20.3: source = registered + vector, vectors in LPS mm at the centres of a grid: the field as it is,
-    with neither of the two optional matrices.
+    DICOM PS3.3 C.20.3: source = registered + vector, with vectors in LPS mm at the voxel centres of a grid; the two
+    optional matrices are not used.
 
     Args:
         displacement_mm: (3, H, W, D), RAS, on the fixed grid.
-        affine: (4, 4) of that grid, voxels to RAS mm.
-        fixed, moving: the slices of both series, in the order of their position.
+        affine: (4, 4), voxels of that grid to RAS mm.
+        fixed, moving: slices of both series, ordered by position.
     """
     registration = new_series(
         fixed[0], modality="REG", number=SERIES_NUMBER, description="Deformable registration, fixed to moving"
@@ -49,7 +49,7 @@ def write_spatial_registration(
 
 
 def _grid(displacement_mm: np.ndarray, affine: np.ndarray, first: Dataset) -> Dataset:
-    """The vectors, x fastest, with the grid they live on: that of the fixed scan, whose `first` slice it starts in."""
+    """Vectors, x fastest, and their grid: that of the fixed scan, with origin in its `first` slice."""
     grid = Dataset()
     grid.ImagePositionPatient = first.ImagePositionPatient
     grid.ImageOrientationPatient = first.ImageOrientationPatient

@@ -1,4 +1,4 @@
-"""From the predicted field to what MONAI Label answers."""
+"""Convert the predicted field to a MONAI Label response."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ NUM_SCANS = 2  # channels of the network's input
 
 
 class LabelResponsed(Transform):
-    """Finish a pair that `LabelRequestd` has prepared, and lay the answer where MONAI Label looks for it.
+    """Postprocess a pair of `LabelRequestd` and set the keys that MONAI Label reads.
 
     `pred` becomes the warped scan (1, H, W, D) on the fixed grid, int16 HU; `image` the fixed scan, whose grid MONAI
-    Label gives to the file it sends; `result`, the JSON part, the pair's `report.json` and `files`, where on the server
-    all results are, by file name. The file is `.nii.gz` unless the request says otherwise (`result_extension`).
+    Label assigns to the returned file; `result`, the JSON part, the pair's `report.json` and `files`, the server paths
+    of all results by file name. The file is `.nii.gz` unless the request sets `result_extension`.
 
     Args:
-        postprocessing: of a pair with `pred` (3, H, W, D); writes the results to the pair's `output_dir`.
+        postprocessing: transforms of a pair with `pred` (3, H, W, D) that write its results to `output_dir`.
     """
 
     def __init__(self, *, postprocessing: Callable[[dict[Hashable, Any]], dict[Hashable, Any]]) -> None:
         self.postprocessing = postprocessing
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        pair = self.postprocessing({**data, "image": data["image"][:NUM_SCANS]})  # less the mask
+        pair = self.postprocessing({**data, "image": data["image"][:NUM_SCANS]})  # without the mask
         folder = Path(pair["output_dir"])
         files = {path.name: str(path) for path in sorted(folder.iterdir())}
         warped = torch.from_numpy(as_stored(pair["warped"].numpy(), np.int16))  # as in `warped.nii.gz`

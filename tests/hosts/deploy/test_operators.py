@@ -8,7 +8,7 @@ import pytest
 
 from bundle.io import check_header, read_image
 from tests.hosts.deploy.conftest import MOVING_SHAPE, Series, make_series
-from tests.hosts.deploy_app import needs_deploy, run_python
+from tests.hosts.deploy_app import ROOT, needs_deploy, run_python
 
 pytestmark = [pytest.mark.slow, needs_deploy]
 
@@ -88,5 +88,26 @@ def test_pairs_that_cannot_be_told_apart_or_read_are_refused(tmp_path: Path) -> 
         assert f"  {first.SeriesInstanceUID} {first.SeriesDescription!r}, CT, 12 instances" in two
     assert "matches 0 CT series" in none
     assert "both match the same series" in same
-    assert patients == "fixed and moving series belong to different patients: PatientID ['17', '18']"
-    assert "slices are missing, doubled or unevenly spaced" in hole
+    assert patients == "fixed and moving series: expected one patient, got PatientID ['17', '18']"
+    assert "slices are missing, duplicated or unevenly spaced" in hole
+
+
+OTHER_WEIGHTS = """
+import sys
+from pathlib import Path
+from monai.deploy.core import Fragment
+from bundle.hosts.deploy.operators import RegistrationOperator
+arguments = {"app_context": None, "output_dir": Path(sys.argv[2]), "bundle_path": Path(sys.argv[1])}
+operator = RegistrationOperator(Fragment(), overrides={"spacing_mm": 4.0}, name="registration", **arguments)
+operator._init_config(["inference"])
+print(operator._inferer.network_spacing_mm, operator.parser["spacing_mm"])
+operator._model_network = operator.parser.get_parsed_content("network_def")
+operator.predict(None, image=None, mask_net=None)
+"""
+
+
+def test_the_recipe_of_the_weights_is_read_from_any_folder_and_held_against_them(tmp_path: Path) -> None:
+    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); os.chdir(sys.argv[2])\n" + OTHER_WEIGHTS
+    done = run_python("-c", code, ROOT, tmp_path)
+    assert done.stdout.splitlines()[-1] == "2.0 4.0", done.stderr
+    assert "this recipe belongs to other weights" in done.stderr.splitlines()[-1]
