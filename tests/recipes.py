@@ -32,7 +32,7 @@ def make_recipe(**changes: Any) -> Recipe:
     return Recipe(**{**values, **changes})
 
 
-def save_weights(network: nn.Module, path: Path, **changes: Any) -> Path:
+def save_weights(network: nn.Module, path: Path, /, **changes: Any) -> Path:
     """Save a network's state dict and its recipe."""
     torch.save(network.state_dict(), path)
     write_recipe(path, make_recipe(weights_sha256=weights_sha256(network.state_dict()), **changes))

@@ -15,6 +15,9 @@ import torch
 from monai.bundle import ConfigParser, onnx_export
 from torch import Tensor, nn
 
+from bundle.networks import RRN
+from tests.recipes import save_weights
+
 ROOT = Path(__file__).parents[2]
 PAIR = ROOT.parent / "shared" / "data" / "followup_pair"
 TOLERANCE_VOX = 1e-3
@@ -91,11 +94,11 @@ def test_onnx_takes_the_exported_size_alone_unless_its_sides_are_freed(onnx_file
 @pytest.mark.filterwarnings("ignore:.*dynamic_axes.*")
 def test_onnx_with_free_sides_takes_other_sizes(tmp_path: Path) -> None:
     """On a network with a smaller neighbourhood: exporting the released one so takes minutes."""
-    narrow = {"network_def#radius_vox": 1, "network_def#neighbourhood": "cityblock"}
-    network: nn.Module = parse_inference(**narrow).get_parsed_content("network_def").eval()
+    arguments = {"channels": [16, 32, 64, 96], "radius_vox": 1, "neighbourhood": "cityblock"}
+    network = RRN(**arguments).eval()  # type: ignore[arg-type]
     for head in (network.top_estimator.head, network.estimators[0].head, network.final_estimator.head):
         nn.init.constant_(head.bias, 0.4)  # several voxels of displacement: warping must agree, too
-    torch.save(network.state_dict(), tmp_path / "model.pt")
+    save_weights(network, tmp_path / "model.pt", network={"_target_": "bundle.networks.RRN", **arguments})
     names = {"input_names": ["image"], "output_names": ["pred"]}
     onnx_export(
         net_id="network_def",
@@ -104,7 +107,7 @@ def test_onnx_with_free_sides_takes_other_sizes(tmp_path: Path) -> None:
         config_file=str(ROOT / "configs" / "inference.json"),
         input_shape=[1, 2, 32, 48, 64],
         converter_kwargs=names | {"dynamic_axes": {"image": {2: "H", 3: "W", 4: "D"}}},
-        **narrow,
+        weights=str(tmp_path / "model.pt"),
     )
     for shape in ((32, 48, 64), (48, 32, 16)):
         image = torch.rand(1, 2, *shape, generator=torch.Generator().manual_seed(0))
