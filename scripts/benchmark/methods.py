@@ -114,9 +114,12 @@ def make_job(
     file = weights.get(method.network)
     if file is None or not Path(file).is_file():
         raise ValueError(f"{name}: expected a file with the weights of {method.network}, got {file!r}")
+    recipe = Path(file).with_suffix(".json")
+    if not recipe.is_file():
+        raise ValueError(f"{name}: expected the recipe {recipe.name} beside {file}, found none")
     command = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", CONFIG]
     command += ["--bundle_root", str(ROOT), "--weights", str(Path(file).resolve()), *method.arguments]
-    files = [Path(file), Path(file).with_suffix(".json"), ROOT / CONFIG]  # weights and their recipe
+    files = [Path(file), recipe, ROOT / CONFIG]
     return Job([*command, *scans, "--output_dir", str(folder)], folder, files)
 
 

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from scripts.benchmark.methods import METHODS, OVERLAYS, ROOT, Job, make_job
+from scripts.benchmark.methods import CONFIG, METHODS, ROOT, Job, make_job
 
 
 @pytest.fixture
@@ -20,6 +19,7 @@ def pair(tmp_path: Path) -> dict[str, str]:
 def weights(tmp_path: Path) -> dict[str, str | None]:
     for key in ("rrn", "voxelmorph", "no_cost_volume"):
         (tmp_path / f"{key}.pt").write_text(key)
+        (tmp_path / f"{key}.json").write_text(key)
     return {key: str(tmp_path / f"{key}.pt") for key in ("rrn", "voxelmorph", "no_cost_volume")}
 
 
@@ -38,14 +38,13 @@ def test_a_method_is_told_the_scans_and_masks_but_no_landmarks(
     assert "/out" in command
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_a_network_runs_with_its_own_config_and_weights(
+@pytest.mark.parametrize("name", ["rrn", "voxelmorph", "no_cost_volume"])
+def test_a_network_runs_by_the_recipe_of_its_weights(
     name: str, pair: dict[str, str], weights: dict[str, str | None]
 ) -> None:
     command = job_of(name, pair, weights).command
-    configs = json.loads(command[command.index("--config_file") + 1].replace("'", '"'))
-    assert configs == ["configs/inference.json", f"configs/{OVERLAYS[name]}"]
-    assert all((ROOT / config).is_file() for config in configs)
+    assert command[command.index("--config_file") + 1] == CONFIG
+    assert (ROOT / CONFIG).is_file()
     assert command[command.index("--weights") + 1] == weights[name]
 
 
@@ -71,5 +70,8 @@ def test_what_a_method_lacks_is_named(pair: dict[str, str], weights: dict[str, s
         job_of("demons", pair, weights)
     with pytest.raises(ValueError, match="voxelmorph: expected a file with the weights of voxelmorph, got None"):
         job_of("voxelmorph", pair, weights | {"voxelmorph": None})
+    Path(str(weights["rrn"])).with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match=r"rrn: expected the recipe rrn\.json beside .*rrn\.pt, found none"):
+        job_of("rrn", pair, weights)
     with pytest.raises(ValueError, match=r"ants: --tools_python must name .*got None"):
         make_job("ants", pair, Path("/out"), weights=weights, tools_python=None)
