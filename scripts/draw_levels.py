@@ -28,20 +28,27 @@ def draw_levels(
         moving: exhale scan.
         output_dir: folder, created if missing.
         config: source of `preprocessing` and `network_def`.
-        model: state dict of the weights; default: `weights` of the config.
+        model: weights file with its recipe beside it; default: `weights` of the config.
     """
     import torch
     from monai.bundle import ConfigParser
 
     from bundle.data import PairFiles, make_pair
+    from bundle.io import check_weights
 
     parser = ConfigParser()
     parser.read_config(config)
+    if model is not None:
+        parser.update({"weights": model})
+    weights, recipe = (parser.get_parsed_content(name) for name in ("weights", "recipe"))
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    check_weights(weights, state)
+    if recipe.network_spacing_mm is not None:
+        parser.update({"spacing_mm": recipe.network_spacing_mm})  # the pictures show the network's own grid
     item = make_pair(PairFiles(fixed=fixed, moving=moving))
     pair = parser.get_parsed_content("preprocessing")(item)
     network = parser.get_parsed_content("network_def")
-    weights = parser.get_parsed_content("weights") if model is None else model
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    network.load_state_dict(state)
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     draw_pair(pair, network.cpu().eval(), folder)

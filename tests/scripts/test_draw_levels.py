@@ -8,11 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
+from bundle.networks import RRN
 from scripts.draw_levels import draw_levels, draw_pair
+from tests.recipes import save_weights
 
 SHAPE = (32, 48, 16)
 
@@ -55,9 +56,9 @@ def test_a_known_motion_makes_warped_look_like_fixed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_files_and_weights_give_both_pictures(tmp_path: Path) -> None:
     config = "configs/inference.json"
-    parser = ConfigParser()
-    parser.read_config(config)
-    torch.save(parser.get_parsed_content("network_def").state_dict(), tmp_path / "model.pt")
+    arguments = {"channels": [4, 4, 4, 4], "radius_vox": 1}  # not those of the released weights
+    description = {"_target_": "bundle.networks.RRN", **arguments}
+    save_weights(RRN(**arguments), tmp_path / "model.pt", network=description, network_spacing_mm=8.0)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     for name in ("fixed", "moving"):
         scan = np.full((24, 26, 20), 40, np.int16)
