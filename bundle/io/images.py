@@ -17,24 +17,41 @@ from monai.transforms import LoadImage, Orientation
 from monai.utils import ensure_tuple
 from torch import Tensor
 
-from bundle.io.headers import check_geometry, check_header
+from bundle.formats import check_geometry, is_layered, itk_scale
+from bundle.formats.dicom import find_volume, is_dicom
+from bundle.io.dicom_voxels import read_voxels
+from bundle.io.headers import check_header, set_itk_grid
+from bundle.io.masks import read_mask
 from bundle.io.nifti import save_nifti
 
 
 class ScanReader(ITKReader):
     """MONAI's ITKReader with conversion to float32, since Python ITK lacks int8, int64 and uint64 images.
 
-    In configs: `LoadImaged(keys, reader="bundle.io.ScanReader", ensure_channel_first=True)`. LoadImage tries the next
+    DICOM is found by `bundle.formats.dicom`. In configs: `bundle.transforms.LoadImageSeriesd`, or without a choice of
+    series `LoadImaged(keys, reader="bundle.io.ScanReader", ensure_channel_first=True)`. LoadImaged tries the next
     reader after an error, so checks are separate: `check_header` before reading, `CheckScand` after it.
+
+    Args:
+        series: series of a DICOM folder with several, see `bundle.formats.dicom.find_volume`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, series: str | None = None) -> None:
         super().__init__(pixel_type=itk.F)
+        self.series = series
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> itk.Image:
         """Read one file or folder; NaN and infinite voxels of a NIfTI become NaN (ITK's niftilib sets them to 0)."""
         (path,) = ensure_tuple(data)
+        if Path(path).is_dir() or is_dicom(path):
+            return _read_dicom(path, self.series)
+        if is_layered(path):
+            return _read_union(path)
         image = super().read(path, **kwargs)
+        scale = itk_scale(path)
+        if scale != 1.0:
+            image.SetSpacing([size * scale for size in image.GetSpacing()])
+            image.SetOrigin([place * scale for place in image.GetOrigin()])
         if str(path).endswith((".nii", ".nii.gz")):
             nifti: Any = nib.load(path)
             if nifti.get_data_dtype().kind == "f":
@@ -43,16 +60,37 @@ class ScanReader(ITKReader):
         return image
 
 
-def read_image(path: str | Path) -> MetaTensor:
-    """Read and check a scan: NIfTI, MHA/MHD, NRRD or the folder of a DICOM series.
+def _read_union(path: PathLike) -> itk.Image:
+    """The union of the layers of a segmentation, as a mask."""
+    mask = read_mask(str(path))
+    image = itk.image_from_array(np.ascontiguousarray(mask[0].numpy().T, dtype=np.float32))
+    set_itk_grid(image, torch.as_tensor(mask.affine))
+    return image
 
+
+def _read_dicom(path: PathLike, series: str | None) -> itk.Image:
+    volume = find_volume(path, series, quiet=True)
+    image = read_voxels(volume.frames)
+    image.SetSpacing(volume.grid.spacing)
+    image.SetDirection(itk.matrix_from_array(volume.grid.direction))
+    image.SetOrigin(volume.grid.origin)
+    for key, value in volume.origin.items():
+        image[key] = value
+    return image
+
+
+def read_image(path: str | Path, series: str | None = None) -> MetaTensor:
+    """Read and check a scan: NIfTI, MHA/MHD, NRRD or a DICOM folder.
+
+    Args:
+        series: series of a DICOM folder with several, see `bundle.formats.dicom.find_volume`.
     Returns: (1, H, W, D) float32 with its affine, voxels to RAS mm; DICOM and NIfTI rescaling (HU) applied.
     Raises: FileNotFoundError, ValueError: see `check_header` and `check_scan`.
     """
-    check_header(path)
+    check_header(path, series)
     load = LoadImage(image_only=True, ensure_channel_first=True, dtype=np.float32)
     try:
-        image = load(path, reader=ScanReader())
+        image = load(path, reader=ScanReader(series))
     except RuntimeError as error:
         raise ValueError(f"{path}: the voxels cannot be read (truncated or damaged file?)\n{error}") from error
     check_scan(image)
@@ -103,7 +141,7 @@ def write_image(
     voxels = np.asarray(image)
     if voxels.ndim != 3:
         raise ValueError(f"{path}: expected a volume (H, W, D), got {voxels.shape}")
-    save_nifti(path, nib.Nifti1Image(as_stored(voxels, dtype), affine.double().numpy()))
+    save_nifti(path, nib.Nifti1Image(as_stored(voxels, dtype), affine.double().numpy(), dtype=dtype))
 
 
 def as_stored(voxels: np.ndarray, dtype: type[np.generic]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from monai.transforms import Orientation
 
 from bundle.io import read_image, write_image
 from tests.deformable import read_deformable
+from tests.formats.dicom.conftest import edit, write_enhanced
 from tests.hosts.deploy_app import ROOT, needs_deploy, run_app
 from tests.io.conftest import write_dicom_series
 
@@ -149,3 +151,33 @@ def test_itk_warps_the_moving_series_by_the_registration_object_alone(deployed: 
     ours = sitk.GetArrayFromImage(read_series(deployed / "warped_dicom")).astype(float)
     assert np.median(np.abs(sitk.GetArrayFromImage(theirs) - ours)) <= 0.5
     assert np.percentile(np.abs(sitk.GetArrayFromImage(theirs) - ours), 99) <= 2.0
+
+
+def test_two_phases_of_a_series_of_multi_frame_files_give_the_same_voxels(
+    pair: Pair, expected: Path, tmp_path: Path
+) -> None:
+    """The frames are shuffled; each warped slice names the frames it was made from."""
+    for percent, key in ((0, "fixed"), (50, "moving")):
+        slices = sorted((pair.dicom / key).iterdir())
+        order = np.random.default_rng(percent).permutation(len(slices)).tolist()
+        (tmp_path / "scans").mkdir(exist_ok=True)
+        write_enhanced(tmp_path / "scans" / key, slices, order, phases=[percent] * len(slices))
+        edit(tmp_path / "scans" / key, SeriesInstanceUID="1.2.3.4.5", SeriesDescription="gated")
+    out = tmp_path / "out"
+    phases = ["--fixed_series", "gated#0%", "--moving_series", "gated#50%"]
+    done = run_app(tmp_path / "scans", out, "--spacing_mm", str(SPACING_MM), *phases)
+    assert done.returncode == 0, done.stderr
+    for name in ("warped.nii.gz", "displacement.nii.gz"):
+        np.testing.assert_array_equal(nib.load(out / name).dataobj, nib.load(expected / name).dataobj)
+    series = json.loads((out / "report.json").read_text())["dicom_series"]
+    assert [series[key]["phase"] for key in SERIES] == ["0", "50"]
+    fixed = pydicom.dcmread(tmp_path / "scans" / "fixed")
+    positions = [
+        group.PlanePositionSequence[0].ImagePositionPatient for group in fixed.PerFrameFunctionalGroupsSequence
+    ]
+    slices = [pydicom.dcmread(file) for file in (out / "warped_dicom").iterdir()]
+    assert len(slices) == len(positions)
+    for slice_ in slices:
+        (item,) = slice_.ReferencedImageSequence
+        assert slice_.ImagePositionPatient == positions[item.ReferencedFrameNumber - 1]
+        assert item.ReferencedSOPInstanceUID == fixed.SOPInstanceUID

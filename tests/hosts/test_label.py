@@ -143,14 +143,14 @@ def test_what_is_wrong_with_a_request_reaches_the_client(served: Served, tmp_pat
     flat = sitk.Image(8, 9, 10, sitk.sitkInt16)
     sitk.WriteImage(flat, str(tmp_path / "flat.mha"))
     moving = str(served.case / "moving.nii.gz")
-    mask = str(served.case / "fixed_mask.nii.gz")
+    empty = str(tmp_path / "flat.mha")
     for params, message in [
         ({}, "moving: expected params="),
         ({"moving": str(tmp_path / "none.nii.gz")}, f"'moving' does not exist: {tmp_path / 'none.nii.gz'}"),
         ({"moving": str(tmp_path / "cut.nii.gz")}, f"{tmp_path / 'cut.nii.gz'}: truncated or damaged"),
         ({"moving": str(tmp_path / "text.nii.gz")}, f"{tmp_path / 'text.nii.gz'}: cannot be read as NIfTI"),
         ({"moving": str(tmp_path / "flat.mha")}, f"{tmp_path / 'flat.mha'}: constant image"),
-        ({"moving": moving, "moving_mask": mask}, f"{mask}: the mask "),
+        ({"moving": moving, "moving_mask": empty}, f"{empty}: "),
     ]:
         answer = post(served.inhale, params)
         assert answer.status == 400, params

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from monai.bundle.utils import load_bundle_config
 
+from bundle.refusals import FAILED
 from scripts.package import NAME
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_the_zip_is_not_loaded_where_its_folder_is_not_on_the_path(packaged: Pat
     """MONAI puts a bundle on the path for `run` alone; should that change, docs/hosts.md can be shorter."""
     done = python(LOAD, tmp_path, (packaged / f"{NAME}.zip").as_uri(), NAME, "inference", "", folder=tmp_path)
     assert done.returncode != 0
-    assert "bundle.io.read_recipe" in done.stderr
+    assert "bundle.data.bundle_root" in done.stderr
 
 
 LOAD_TORCHSCRIPT = """
@@ -82,5 +83,5 @@ def test_inference_from_the_unpacked_zip_runs_in_another_folder(packaged: Path, 
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == FAILED, done.stderr[-4000:]  # the verdict on noise
     assert (tmp_path / "out" / "warped.nii.gz").exists()

@@ -102,17 +102,14 @@ TRAINING = {"spatial_size": [32, 32, 32], "max_epochs": 1, "val_interval": 1, "n
 
 
 @pytest.mark.slow
-def test_a_training_and_the_evaluation_of_its_weights_run_in_the_zoo(
-    in_zoo: str, noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_and_the_evaluation_of_its_weights_run_in_the_zoo(in_zoo: str, noise: Path, tmp_path: Path) -> None:
     trained, evaluated = tmp_path / "trained", tmp_path / "evaluated"
     run_as_the_zoo_does(
         in_zoo, "train", "train.json", dataset_dir=str(noise), output_dir=str(trained), **TRAINING
     )  # fmt: skip
     assert json.loads((trained / "tre.json").read_text())["cases"][0]["landmarks"] == 10
-    monkeypatch.chdir(in_zoo)  # evaluate.json takes ids of inference.json by their path from the bundle root
     run_as_the_zoo_does(
-        ".", "infer", "evaluate.json",
+        in_zoo, "infer", "evaluate.json",
         dataset_dir=str(noise), output_dir=str(evaluated), weights=str(trained / "model.pt"), refine="none",
     )  # fmt: skip
     assert json.loads((evaluated / "tre.json").read_text())["cases"][0]["landmarks"] == 10

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from bundle.io import ImageHeader, check_header, check_mask
+from bundle.io import check_header
 from bundle.io.headers import affine_from_itk, itk_from_affine
 from tests.io.conftest import SHAPE, make_affine
 
@@ -156,21 +156,3 @@ def test_an_unpacked_twin_beside_a_packed_nifti_is_refused(tmp_path: Path) -> No
     assert itk.array_from_image(itk.imread(str(tmp_path / "scan.nii.gz"))).max() == 0  # ITK 5.4 reads the wrong file
     with pytest.raises(ValueError, match=r"scan\.nii\.gz: ITK would read the voxels of scan\.nii"):
         check_header(tmp_path / "scan.nii.gz")
-
-
-def test_a_mask_on_the_grid_of_its_scan_passes(oblique: Tensor) -> None:
-    nudged = oblique.clone()
-    nudged[:3, 3] += 1e-4  # float32 headers
-    check_mask(ImageHeader("mask.mha", SHAPE, nudged), ImageHeader("scan.nii.gz", SHAPE, oblique))
-
-
-def test_a_mask_on_another_grid_is_refused(oblique: Tensor) -> None:
-    scan = ImageHeader("scan.nii.gz", SHAPE, oblique)
-    with pytest.raises(
-        ValueError, match=r"mask\.mha: the mask has shape \(8, 9, 11\), its scan scan\.nii\.gz has \(8, 9, 10\)"
-    ):
-        check_mask(ImageHeader("mask.mha", (8, 9, 11), oblique), scan)
-    shifted = oblique.clone()
-    shifted[2, 3] += 0.5
-    with pytest.raises(ValueError, match=r"mask\.mha: the mask lies on another grid .* corners up to 0\.500 mm apart"):
-        check_mask(ImageHeader("mask.mha", SHAPE, shifted), scan)

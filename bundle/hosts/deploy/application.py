@@ -8,27 +8,26 @@ from typing import Any
 
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import Application, TorchScriptModel
-from monai.deploy.operators.dicom_data_loader_operator import DICOMDataLoaderOperator
 
 from bundle.hosts.deploy.operators import (
     RESULTS,
     SCANS,
     DicomWriterOperator,
-    HuVolumeOperator,
-    PairSelectorOperator,
+    PairReaderOperator,
     RegistrationOperator,
 )
+from bundle.hosts.deploy.source import Source
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[3]
 
 
 class RegistrationApp(Application):
-    """Graph of the SDK's loader, a selector for the pair, two volumes, the registration and the writer.
+    """Graph of the reader of both scans, the registration and the writer.
 
     Args:
         input_dir, output_dir: existing folders.
         model: TorchScript file of the bundle, or None for the bundle's own folder.
-        patterns: of `fixed` and `moving`, see `PairSelectorOperator`.
+        pair: `fixed` and `moving` in `input_dir`, see `find_pair`.
         overrides: replaced ids of the inference config.
     Raises: ValueError if `model` is not a TorchScript file.
     """
@@ -39,7 +38,7 @@ class RegistrationApp(Application):
         output_dir: Path,
         *,
         model: str | None,
-        patterns: Mapping[str, str],
+        pair: Mapping[str, Source],
         overrides: Mapping[str, Any],
     ) -> None:
         arguments = ["app", "--input", str(input_dir), "--output", str(output_dir)]
@@ -49,16 +48,16 @@ class RegistrationApp(Application):
         elif not isinstance(self.app_context.models, TorchScriptModel):
             raise ValueError(f"{model}: not a TorchScript file; `python -m monai.bundle ckpt_export` makes one")
         self.bundle_path = BUNDLE_ROOT if model is None else None
-        self.patterns = patterns
+        self.pair = pair
         self.overrides = overrides
         super().__init__()
 
     def compose(self) -> None:
         """Build the graph."""
         output_dir = Path(self.app_context.output_path)
-        once = CountCondition(self, 1)
-        loader = DICOMDataLoaderOperator(self, once, input_folder=Path(self.app_context.input_path), name="loader")
-        selector = PairSelectorOperator(self, **self.patterns, name="selector")
+        reader = PairReaderOperator(
+            self, CountCondition(self, 1), folder=Path(self.app_context.input_path), pair=self.pair, name="reader"
+        )
         registration = RegistrationOperator(
             self,
             app_context=self.app_context,
@@ -67,11 +66,6 @@ class RegistrationApp(Application):
             overrides=self.overrides,
             name="registration",
         )
-        writer = DicomWriterOperator(self, output_dir=output_dir, name="writer")
-        self.add_flow(loader, selector, {("dicom_study_list", "dicom_study_list")})
-        for key in SCANS:
-            volume = HuVolumeOperator(self, name=f"{key}_volume")
-            self.add_flow(selector, volume, {(key, "study_selected_series_list")})
-            self.add_flow(volume, registration, {("image", key)})
-            self.add_flow(selector, writer, {(key, key)})
+        writer = DicomWriterOperator(self, output_dir=output_dir, pair=self.pair, name="writer")
+        self.add_flow(reader, registration, {(key, key) for key in SCANS})
         self.add_flow(registration, writer, {(key, key) for key in RESULTS})

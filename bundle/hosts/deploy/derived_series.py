@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
 
-from bundle.hosts.deploy.instance import carry, coded, identify, new_series, refer, reference
+from bundle.hosts.deploy.instance import carry, coded, identify, new_series, refer, references
 from bundle.io import atomic_path
 from bundle.io.images import as_stored
 
@@ -56,7 +56,7 @@ def write_derived_series(
     series.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     series.DerivationDescription = "Warped onto the fixed scan by deformable registration; research use only"
     series.DerivationCodeSequence = coded(codes.DCM.DeformedForRegistration)
-    series.KVP = series.AcquisitionNumber = None
+    series.KVP = series.AcquisitionNumber = series.SliceThickness = None
     carry(series, moving[0], ACQUISITION)
     series.SamplesPerPixel, series.PhotometricInterpretation = 1, "MONOCHROME2"
     series.BitsAllocated, series.BitsStored, series.HighBit, series.PixelRepresentation = 16, 16, 15, 1
@@ -67,10 +67,10 @@ def write_derived_series(
         identify(image, sop_class=CTImageStorage, number=index + 1)
         carry(image, like, GEOMETRY)
         read_from = moving[source.start : source.stop]
-        image.SourceImageSequence = [reference(slice_) for slice_ in read_from]
+        image.SourceImageSequence = references(read_from)
         for item in image.SourceImageSequence:
             item.PurposeOfReferenceCodeSequence = coded(codes.DCM.SourceImageForImageProcessingOperation)
-        image.ReferencedImageSequence = [reference(like)]
+        image.ReferencedImageSequence = references([like])
         refer(image, [like, *read_from])
         image.PixelData = np.ascontiguousarray(stored[:, :, index].T).tobytes()
         with atomic_path(folder / f"{index + 1:04d}.dcm") as path:

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Sequence
 from itertools import groupby
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
@@ -117,16 +118,23 @@ def refer(instance: Dataset, sources: Sequence[Dataset]) -> None:
 def _series_item(series_uid: str, sources: Sequence[Dataset]) -> Dataset:
     item = Dataset()
     item.SeriesInstanceUID = series_uid
-    item.ReferencedInstanceSequence = [reference(source) for source in sources]
+    item.ReferencedInstanceSequence = references(sources)
+    for instance in item.ReferencedInstanceSequence:
+        instance.pop("ReferencedFrameNumber", None)  # it lists instances as a whole
     return item
 
 
-def reference(source: Dataset) -> Dataset:
-    """Reference item of one instance."""
-    item = Dataset()
-    item.ReferencedSOPClassUID = source.SOPClassUID
-    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    return item
+def references(sources: Sequence[Dataset]) -> list[Dataset]:
+    """Reference items of instances, each once; of a multi-frame instance with the numbers of the frames."""
+    items: dict[str, Dataset] = {}
+    for source in sources:
+        item = items.setdefault(source.SOPInstanceUID, Dataset())
+        item.ReferencedSOPClassUID = source.SOPClassUID
+        item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+        if "ReferencedFrameNumber" in source:
+            numbers = [*np.atleast_1d(item.get("ReferencedFrameNumber", [])), source.ReferencedFrameNumber]
+            item.ReferencedFrameNumber = sorted({int(number) for number in numbers})
+    return list(items.values())
 
 
 def coded(code: Code) -> list[Dataset]:

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import DeformableSpatialRegistrationStorage
 
-from bundle.hosts.deploy.instance import coded, identify, new_series, refer, reference
+from bundle.hosts.deploy.instance import coded, identify, new_series, refer, references
 from bundle.io import atomic_path
 
 SERIES_NUMBER = 9002
@@ -40,7 +40,7 @@ def write_spatial_registration(
     refer(registration, [*fixed, *moving])
     item = Dataset()
     item.SourceFrameOfReferenceUID = moving[0].FrameOfReferenceUID
-    item.ReferencedImageSequence = [reference(image) for image in moving]
+    item.ReferencedImageSequence = references(moving)
     item.RegistrationTypeCodeSequence = coded(codes.DCM.ImageContentBasedAlignment)
     item.DeformableRegistrationGridSequence = [_grid(displacement_mm, affine, fixed[0])]
     registration.DeformableRegistrationSequence = [item]

@@ -12,12 +12,13 @@ import torch
 from monai.transforms import Transform
 from monai.utils import optional_import
 
-from bundle.data import FILE_KEYS, PairFiles, pairs_to_register
+from bundle.data import FILE_KEYS, OPTION_KEYS, PairFiles, pairs_to_register
 
 log = logging.getLogger(__name__)
 
 HTTPException, in_server = optional_import("fastapi", name="HTTPException")
 PATHS = tuple(key for key in FILE_KEYS if key not in ("fixed", "moving", "displacement"))
+PARAMETERS = (*PATHS, *OPTION_KEYS)
 BAD_REQUEST = 400
 
 Prepare = Callable[[dict[str, str]], dict[Hashable, Any]]
@@ -27,8 +28,8 @@ class LabelRequestd(Transform):
     """Read and preprocess the pair of a MONAI Label request.
 
     The fixed scan is the request's `image`; the moving scan is its parameter `moving` or the posted file `label`. The
-    other files of a pair (`PATHS`) are optional parameters. All are paths on the server. Each request gets a new result
-    folder. MONAI Label passes only `image` to the inferer, so `mask_net` becomes its third channel.
+    other files of a pair (`PATHS`) are optional parameters, paths on the server, as are `OPTION_KEYS`. Each request
+    gets a new result folder. MONAI Label passes only `image` to the inferer, so `mask_net` becomes its third channel.
 
     Args:
         preprocessing: transforms of a pair, from paths to `image` (2, H, W, D) and `mask_net` (1, H, W, D).
@@ -44,7 +45,7 @@ class LabelRequestd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         request = dict(data)
         fixed, moving = request["image"], request.get("moving") or request.get("label")
-        given = {key: request.pop(key, None) for key in PATHS}
+        given = {key: request.pop(key, None) for key in PARAMETERS}
         try:
             if not fixed:
                 raise ValueError("image: expected an id of the datastore or a path on the server")

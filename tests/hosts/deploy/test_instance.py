@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pydicom
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
 
-from bundle.hosts.deploy.instance import coded, identify, new_series, refer
+from bundle.hosts.deploy.instance import coded, identify, new_series, refer, references
 from tests.hosts.deploy.conftest import Series
 
 
@@ -54,3 +55,20 @@ def test_sources_of_the_same_study_are_listed_together(fixed: Series, moving: Se
 def test_a_code_is_a_sequence_of_one_item() -> None:
     (item,) = coded(codes.DCM.DeformedForRegistration)
     assert (item.CodeValue, item.CodingSchemeDesignator) == ("125027", "DCM")
+
+
+def test_frames_of_one_instance_are_referenced_together(fixed: Series) -> None:
+    """In any order and each once; a list of instances does not name frames."""
+    frames = []
+    for number in (3, 1, 3):
+        frame = deepcopy(fixed.slices[0])
+        frame.ReferencedFrameNumber = number
+        frames.append(frame)
+    multi_frame, slice_ = references([*frames, fixed.slices[1]])
+    assert multi_frame.ReferencedSOPInstanceUID == fixed.slices[0].SOPInstanceUID
+    assert multi_frame.ReferencedFrameNumber == [1, 3]
+    assert "ReferencedFrameNumber" not in slice_
+    series = new_series(fixed.slices[0], modality="CT", number=7, description="")
+    refer(series, frames)
+    (instance,) = series.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert "ReferencedFrameNumber" not in instance

@@ -9,6 +9,7 @@ import torch
 
 from bundle.hosts.label import LabelRequestd
 from tests.conftest import SyntheticPair
+from tests.formats.dicom.conftest import write_series
 
 SHAPE = (4, 5, 6)
 
@@ -41,6 +42,11 @@ def test_what_belongs_to_the_pair_may_be_given_and_null_is_nothing(item: dict[st
     assert "fixed_landmarks" not in pair
 
 
+def test_the_landmark_system_may_be_given(item: dict[str, str], tmp_path: Path) -> None:
+    request = {**item, "image": item["fixed"], "landmark_system": "lps"}
+    assert LabelRequestd(preprocessing=prepare, output_dir=tmp_path)(request)["landmark_system"] == "lps"
+
+
 def test_the_mask_is_the_third_channel(item: dict[str, str], tmp_path: Path) -> None:
     pair = LabelRequestd(preprocessing=prepare, output_dir=tmp_path)({"image": item["fixed"], "moving": item["moving"]})
     torch.testing.assert_close(pair["image"].amax(dim=(1, 2, 3)), torch.tensor([0.0, 0.0, 1.0]))
@@ -65,3 +71,14 @@ def test_a_request_without_two_scans_is_refused(request_: dict[str, str], messag
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         LabelRequestd(preprocessing=prepare, output_dir=tmp_path)(request_)
     assert not list(tmp_path.iterdir())
+
+
+def test_series_of_dicom_folders_are_parameters(tmp_path: Path) -> None:
+    write_series(tmp_path / "disc" / "a", seed=1, SeriesDescription="inhale")
+    write_series(tmp_path / "disc" / "b", seed=2, SeriesDescription="exhale")
+    transform = LabelRequestd(preprocessing=prepare, output_dir=tmp_path / "out")
+    request = {"image": str(tmp_path / "disc"), "moving": str(tmp_path / "disc"), "fixed_series": "inhale"}
+    pair = transform({**request, "moving_series": "exhale"})
+    assert (pair["fixed_series"], pair["moving_series"]) == ("inhale", "exhale")
+    with pytest.raises(ValueError, match="expected one CT series, found 2; choose one by"):
+        transform(request)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.deploy.app import main
+from tests.formats.dicom.conftest import write_series
 from tests.hosts.deploy_app import ROOT, needs_deploy, run_app
 
 
@@ -22,7 +23,7 @@ def test_a_folder_with_earlier_results_is_refused_before_monai_deploy_is_importe
     (tmp_path / "out" / "report.json").touch()
     done = run_here("--input", tmp_path, option, tmp_path / "out")
     assert done.returncode != 0
-    assert f"ValueError: {tmp_path / 'out'}: expected an empty folder for the results" in done.stderr
+    assert f"{tmp_path / 'out'}: expected an empty folder for the results" in done.stderr.splitlines()[-1]
 
 
 def test_a_missing_input_is_refused_and_leaves_no_folder(tmp_path: Path) -> None:
@@ -31,10 +32,24 @@ def test_a_missing_input_is_refused_and_leaves_no_folder(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("option", ["--fixed_series", "--fixed"])
+def test_the_series_of_the_folder_are_listed_before_monai_deploy_is_imported(option: str, tmp_path: Path) -> None:
+    write_series(tmp_path / "scans", SeriesDescription="in")
+    done = run_here("--input", tmp_path / "scans", "--output_dir", tmp_path / "out", option, "lung")
+    assert done.returncode == 2
+    *_, listed, reason = done.stderr.splitlines()
+    assert "'in', CT, 10 slices, 0.7 x 1.1 x 2.5 mm" in listed
+    assert "expected one volume for series 'lung', found 0; choose one by a UID or a regular expression on" in reason
+    assert "(--fixed_series)" in reason
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @needs_deploy
 def test_a_model_that_is_no_torchscript_file_is_refused(tmp_path: Path) -> None:
+    for number, name in enumerate(("inhale", "exhale")):
+        write_series(tmp_path / "scans" / name, seed=number, SeriesDescription=name)
     (tmp_path / "model.ts").write_text("state dict")
-    done = run_app(tmp_path, tmp_path / "out", "--model", tmp_path / "model.ts")
+    done = run_app(tmp_path / "scans", tmp_path / "out", "--model", tmp_path / "model.ts")
     assert done.returncode != 0
-    assert f"ValueError: {tmp_path / 'model.ts'}: not a TorchScript file" in done.stderr
+    assert f"{tmp_path / 'model.ts'}: not a TorchScript file" in done.stderr
