@@ -13,8 +13,8 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from bundle.geometry import swap_ras_lps
-from bundle.io import ImageHeader, itk_from_affine, set_itk_grid
+from bundle.io import ImageHeader, extend, itk_from_affine, set_itk_grid, transform_points
+from bundle.resample import AIR_HU
 
 Interpolation = Literal["linear", "bspline", "nearest"]
 INTERPOLATORS: dict[Interpolation, str] = {
@@ -24,20 +24,29 @@ INTERPOLATORS: dict[Interpolation, str] = {
 }  # ITK class names; ITK loads each on first use, which takes a second
 CORRECTION_STEPS = 5  # each reduces the error to a few percent
 MAX_LABELS = 1000  # more labels than any segmentation has
+HU_BELOW = -500.0  # a scan in HU has air or lung below it; dose, MR, PET and normalised images do not
 
 
-def transform_points(transform: itk.Transform, points_mm: Tensor) -> Tensor:
-    """Map points (N, 3), RAS mm, with an ITK transform, in float64."""
-    mapped = [list(transform.TransformPoint(point)) for point in swap_ras_lps(points_mm).tolist()]
-    return swap_ras_lps(torch.tensor(mapped, dtype=torch.float64))
+def invert_points(
+    points_mm: Tensor, forward: itk.Transform, inverse: itk.Transform, *, name: str = "transform"
+) -> Tensor:
+    """Points (N, 3), RAS mm, that `forward` maps to `points_mm`; `inverse` is its approximate inverse, on a grid.
 
-
-def invert_points(points_mm: Tensor, forward: itk.Transform, inverse: itk.Transform) -> Tensor:
-    """Points (N, 3), RAS mm, that `forward` maps to `points_mm`; `inverse` is its approximate inverse, on a grid."""
+    Args:
+        name: of the transform, for errors.
+    Raises: ValueError for points far outside, see `bundle.io.extend`.
+    """
+    inverse = extend(inverse, points_mm, name=name)
     initial_mm = solution_mm = transform_points(inverse, points_mm)
+    forward = extend(forward, initial_mm, name=name)
     for _ in range(CORRECTION_STEPS):
         solution_mm = solution_mm + initial_mm - transform_points(inverse, transform_points(forward, solution_mm))
     return solution_mm
+
+
+def outside_value(scan: MetaTensor) -> float:
+    """Value outside a scan: air for a scan in HU, else 0, as for a dose or an image without negative values."""
+    return AIR_HU if float(scan.min()) < HU_BELOW else 0.0
 
 
 def warp_scan(
@@ -70,23 +79,42 @@ def warp_labels(transform: itk.Transform, labels: MetaTensor, grid: ImageHeader,
     """Warp a label map (1, h, w, d) to another grid, giving (H, W, D), 0 outside.
 
     Args:
+        labels: whole numbers of any type, see `bundle.io.read_labels`.
         one_hot: interpolate each label linearly and take the largest (smoother borders); False: nearest neighbour.
+    Returns: exactly the values of the labels, in their integer type; of floats, in the smallest that holds them.
     Raises: ValueError if the values are not labels.
     """
-    values = labels.as_tensor().unique()
-    if len(values) > MAX_LABELS or not torch.equal(values, values.round()) or values[0] < 0:
+    voxels = labels.as_tensor().numpy()
+    values = np.unique(voxels)
+    if len(values) > MAX_LABELS or (values.dtype.kind == "f" and not np.array_equal(values, np.rint(values))):
         file = labels.meta.get("filename_or_obj", "labels")
-        raise ValueError(f"{file}: expected whole numbers from 0, at most {MAX_LABELS}, got {len(values)} values")
+        raise ValueError(
+            f"{file}: expected whole numbers, at most {MAX_LABELS} different ones, got {len(values)} values"
+        )
+    integers = values if values.dtype.kind in "iu" else values.astype(_smallest_type(values))
+    numbers = MetaTensor(torch.from_numpy(np.searchsorted(values, voxels).astype(np.float32)), affine=labels.affine)
+    table = np.append(integers, np.zeros(1, integers.dtype))  # the last one is the background outside
+    outside = len(values)
     if not one_hot:
-        return warp_scan(transform, labels, grid, "nearest", 0.0)
-    best = torch.zeros(grid.shape)
-    largest = warp_scan(transform, _indicator(labels, 0.0), grid, "linear", 1.0)
-    for value in values[values > 0]:
-        score = warp_scan(transform, _indicator(labels, float(value)), grid, "linear", 0.0)
-        best = torch.where(score > largest, value, best)
+        nearest = warp_scan(transform, numbers, grid, "nearest", float(outside))
+        return torch.from_numpy(table[nearest.long().numpy()])
+    best = torch.full(grid.shape, outside)
+    largest = warp_scan(transform, _indicator(numbers, outside), grid, "linear", 1.0)  # the share of the outside
+    for number in [*np.flatnonzero(values == 0).tolist(), *np.flatnonzero(values).tolist()]:  # ties are background
+        score = warp_scan(transform, _indicator(numbers, number), grid, "linear", 0.0)
+        best = torch.where(score > largest, number, best)
         largest = torch.maximum(score, largest)
-    return best
+    return torch.from_numpy(table[best.numpy()])
 
 
-def _indicator(labels: MetaTensor, value: float) -> MetaTensor:
-    return MetaTensor((labels.as_tensor() == value).float(), affine=labels.affine)
+def _smallest_type(values: np.ndarray) -> type[np.generic]:
+    """The smallest of the usual integer types of label maps that holds whole numbers."""
+    low, high = float(values.min()), float(values.max())
+    for kind in (np.uint8, np.int16, np.int32, np.int64):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return kind
+    raise ValueError(f"labels: expected whole numbers of at most 64 bits, got {low:g} to {high:g}")
+
+
+def _indicator(numbers: MetaTensor, number: int) -> MetaTensor:
+    return MetaTensor((numbers.as_tensor() == number).float(), affine=numbers.affine)

@@ -6,9 +6,9 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from bundle.apply import invert_points, transform_points, warp_labels, warp_scan
+from bundle.apply import invert_points, warp_labels, warp_scan
 from bundle.geometry import WorldTransform
-from bundle.io import check_header, invert_transform, itk_transform, read_image
+from bundle.io import check_header, invert_transform, itk_transform, read_image, transform_points
 from tests.conftest import SyntheticPair
 from tests.grids import affine_to_sitk, from_sitk, to_sitk
 

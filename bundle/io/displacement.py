@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import itk
 import nibabel as nib
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bundle.formats import check_image_file, itk_scale
 from bundle.geometry import swap_ras_lps
 from bundle.io.atomic import atomic_path
 from bundle.io.headers import affine_from_itk, set_itk_grid
@@ -54,14 +56,24 @@ def read_displacement(path: str | Path) -> tuple[Tensor, Tensor]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such displacement field")
+    check_image_file(path, components=3)
     try:
-        image = itk.imread(str(path))
+        image = itk.imread(str(path), itk.Vector[itk.F, 3])  # of any component type
     except RuntimeError as error:
         raise ValueError(f"{path}: cannot be read as a displacement field: {error}") from error
     shape = itk.array_view_from_image(image).shape
     if len(shape) != 4 or shape[3] != 3 or image.GetNumberOfComponentsPerPixel() != 3:
         raise ValueError(f"{path}: expected a 3-D image of 3-vectors, got an array {shape[::-1]}")
-    return displacement_from_itk(image)
+    displacement_mm, affine = displacement_from_itk(image)
+    voxels: Any = displacement_mm
+    if str(path).endswith((".nii", ".nii.gz")):  # ITK's niftilib replaces NaN by 0
+        stored: Any = nib.load(path)
+        voxels = np.asarray(stored.dataobj)
+    if not np.isfinite(voxels).all():
+        raise ValueError(f"{path}: expected finite vectors, got NaN or infinite ones")
+    scale = itk_scale(path)
+    affine[:3] *= scale
+    return displacement_mm * scale, affine
 
 
 def displacement_from_itk(image: itk.Image) -> tuple[Tensor, Tensor]:

@@ -12,11 +12,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from bundle.formats import read_json
 from bundle.io.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 BUNDLE_ROOT = Path(__file__).resolve().parents[2]
 
 NETWORKS = ("bundle.networks", "monai.networks.nets")  # a recipe is data: it cannot name other code to run
+ALIGNMENTS = ("identity", "centroid", "translation", "affine")  # of `bundle.transforms.align_lungs`
 HOW_TO_GET = "training writes it beside the weights; keep the two files together (docs/method.md, 'Recipes')"
 
 
@@ -56,14 +59,8 @@ class Recipe:
 
     def build_network(self) -> nn.Module:
         """The network, with initial weights. Raises: ValueError unless its class is one of `NETWORKS`."""
-        arguments = dict(self.network)
-        target = str(arguments.pop("_target_", None))
-        package, _, name = target.rpartition(".")
-        network_class = getattr(import_module(package), name, None) if package in NETWORKS else None
-        if not (isinstance(network_class, type) and issubclass(network_class, nn.Module)):
-            raise ValueError(f"recipe: expected a network of {' or '.join(NETWORKS)}, got {target}")
-        network: nn.Module = network_class(**arguments)
-        return network
+        network_class, arguments = _network_class("recipe", self.network)
+        return network_class(**arguments)
 
     def was_trained_on(self, scan_hashes: Iterable[str]) -> bool:
         """Whether a scan with one of these `content_sha256` is among the training pairs."""
@@ -102,13 +99,11 @@ def read_recipe(
         if not Path(weights).is_file():
             raise FileNotFoundError(f"{weights}: no such weights file; train first, or pass --weights FILE")
         raise FileNotFoundError(f"{weights}: no recipe {path.name} beside these weights; {HOW_TO_GET}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: malformed recipe: {error}") from error
+    content = read_json(path, "recipe")
     if not isinstance(content, dict) or content.keys() != FIELDS:
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path}: expected a recipe with {', '.join(sorted(FIELDS))}, got {found}")
+    _check_content(path, content)
     if network_spacing_mm is not None and spatial_size is not None:
         raise ValueError("expected network_spacing_mm or spatial_size, got both")
     recipe = Recipe(**content)
@@ -120,6 +115,65 @@ def read_recipe(
         if value is not None and value != getattr(recipe, name):
             log.warning("%s: trained with %s %s, run with %s", weights, name, getattr(recipe, name), value)
     return dataclasses.replace(recipe, **changes)
+
+
+def _check_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Raises: ValueError naming the recipe, the field, what it holds and what is expected."""
+    window, training = content["window_hu"], content["training"]
+    sides = content["spatial_size"]
+    expected = {
+        "network_spacing_mm": ("a length above 0 or null", _is_length(content["network_spacing_mm"], optional=True)),
+        "spatial_size": (
+            "three whole numbers above 0 or null",
+            sides is None
+            or (isinstance(sides, list) and len(sides) == 3 and all(type(side) is int and side > 0 for side in sides)),
+        ),
+        "margin_mm": ("a length of 0 or more", content["margin_mm"] == 0 or _is_length(content["margin_mm"])),
+        "alignment": ("the name of a method", content["alignment"] in ALIGNMENTS),
+        "window_hu": (
+            "low and high, two numbers",
+            isinstance(window, dict) and window.keys() == {"low", "high"} and _is_window(**window),
+        ),
+        "training": (
+            "the list pairs of objects with fixed_sha256 and moving_sha256",
+            isinstance(training, dict)
+            and isinstance(training.get("pairs"), list)
+            and all(map(_is_pair, training["pairs"])),
+        ),
+        "licence": ("a text", isinstance(content["licence"], str)),
+        "weights_sha256": ("a text", isinstance(content["weights_sha256"], str)),
+    }
+    for field, (what, is_right) in expected.items():
+        if not is_right:
+            raise ValueError(f"{path}: {field}: expected {what}, got {content[field]!r}")
+    _network_class(str(path), content["network"])
+
+
+def _network_class(name: str, network: Any) -> tuple[type[nn.Module], dict[str, Any]]:
+    """Class and arguments of a network. Raises: ValueError unless it is one of `NETWORKS` and takes the arguments."""
+    arguments = dict(network) if isinstance(network, Mapping) else {}
+    target = str(arguments.pop("_target_", None))
+    package, _, kind = target.rpartition(".")
+    found = getattr(import_module(package), kind, None) if package in NETWORKS else None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ValueError(f"{name}: expected a network of {' or '.join(NETWORKS)}, got {target}")
+    try:
+        signature(found).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name}: expected arguments of {target}: {error}") from error
+    return found, arguments
+
+
+def _is_length(value: Any, *, optional: bool = False) -> bool:
+    return (optional and value is None) or (type(value) in (int, float) and 0 < value < float("inf"))
+
+
+def _is_window(low: Any, high: Any) -> bool:
+    return type(low) in (int, float) and type(high) in (int, float) and low < high
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, dict) and {"fixed_sha256", "moving_sha256"} <= pair.keys()
 
 
 def write_recipe(weights: str | Path, recipe: Recipe) -> None:

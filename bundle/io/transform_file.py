@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import itk
-import numpy as np
 import torch
-import torch.nn.functional as F
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 from torch import Tensor
 
-from bundle.geometry import WorldTransform, apply_affine, invert_ddf, swap_ras_lps, swap_ras_lps_affine
+from bundle.geometry import WorldTransform
 from bundle.io.atomic import atomic_path
 from bundle.io.displacement import PRECISION_MM, displacement_from_itk, read_displacement
 from bundle.io.displacement import SUFFIXES as FIELD_SUFFIXES
-from bundle.io.headers import set_itk_grid
+from bundle.io.field_transform import affine_transform, displacement_transform, pad_field, padding_vox, split_transform
 
 SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat")
 
@@ -29,25 +29,41 @@ def read_transform(path: str | Path) -> itk.Transform:
 
     Args:
         path: an ITK transform file with one transform or a CompositeTransform, or a displacement field, see
-            `read_displacement`.
+            `read_displacement` and `split_transform`.
     Raises:
         FileNotFoundError: no such file.
         ValueError: not an ITK transform file; several transforms without a CompositeTransform; not 3-D.
     """
     path = Path(path)
-    if path.name.endswith(FIELD_SUFFIXES):
-        return displacement_transform(*read_displacement(path), itk.D)
+    if path.name.lower().endswith(FIELD_SUFFIXES):
+        return split_transform(*read_displacement(path))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such transform file (expected an ITK transform: {', '.join(SUFFIXES)})")
+    if path.suffix.lower() == ".mat":
+        _check_mat(path)
     try:
         transforms = itk.transformread(str(path))
     except RuntimeError as error:
-        raise ValueError(f"{path}: cannot be read as an ITK transform: {str(error).splitlines()[-1]}") from error
+        raise ValueError(
+            f"{path}: cannot be read as an ITK transform: truncated, damaged, or of a class that ITK does not know"
+        ) from error
     if len(transforms) != 1:
         raise ValueError(f"{path}: expected one transform, or several as one CompositeTransform, got {len(transforms)}")
     if transforms[0].GetInputSpaceDimension() != 3:
         raise ValueError(f"{path}: expected a 3-D transform, got {type(transforms[0]).__name__}")
+    if isinstance(transforms[0], itk.DisplacementFieldTransform[itk.D, 3]):
+        return split_transform(*displacement_from_itk(transforms[0].GetDisplacementField()))
     return transforms[0]
+
+
+def _check_mat(path: Path) -> None:
+    """Raises: ValueError if a .mat file is cut: ITK would read arbitrary numbers."""
+    try:
+        names = loadmat(path).keys()
+    except (ValueError, TypeError, IndexError, MatReadError) as error:
+        raise ValueError(f"{path}: cannot be read as an ITK transform (truncated or damaged?): {error}") from error
+    if "fixed" not in names:  # the last part of an ITK transform
+        raise ValueError(f"{path}: truncated, or no ITK transform: expected the variable fixed, got {', '.join(names)}")
 
 
 def write_transform(path: str | Path, transform: WorldTransform, corners_mm: Tensor) -> None:
@@ -72,62 +88,12 @@ def itk_transform(transform: WorldTransform, corners_mm: Tensor, precision: Any 
         precision: itk.F or itk.D.
     """
     grid = transform.grid_to_fixed.double()
-    sides = torch.tensor(transform.ddf_vox.shape[2:], dtype=torch.float64)
-    corners_vox = apply_affine(torch.linalg.inv(grid), corners_mm.double())
-    before = (-corners_vox.amin(dim=0)).ceil().clamp_min(0)
-    after = (corners_vox.amax(dim=0) - (sides - 1)).ceil().clamp_min(0)
-    padding = [int(value) for axis in (2, 1, 0) for value in (before[axis], after[axis])]
-    field_vox = F.pad(transform.ddf_vox.float().cpu(), padding, mode="replicate")[0]
+    before, after = padding_vox(transform.ddf_vox.shape[2:], grid, corners_mm)
+    field_vox, extended = pad_field(transform.ddf_vox[0].float().cpu(), grid, before, after)
     displacement_mm = torch.einsum("ab,bhwd->ahwd", grid[:3, :3].float(), field_vox)
     rounded = displacement_mm.div_(PRECISION_MM).round_().mul_(PRECISION_MM)  # halves the compressed size
-    extended = grid.clone()
-    extended[:3, 3] = apply_affine(grid, -before[None])[0]
 
     composite = itk.CompositeTransform[precision, 3].New()
-    composite.AddTransform(_affine_transform(transform.grid_to_moving.double() @ torch.linalg.inv(grid), precision))
+    composite.AddTransform(affine_transform(transform.grid_to_moving.double() @ torch.linalg.inv(grid), precision))
     composite.AddTransform(displacement_transform(rounded, extended, precision))  # ITK applies the last one first
     return composite
-
-
-def invert_transform(transform: itk.Transform) -> itk.Transform:
-    """Inverse of a linear transform, a displacement field or a composite of them.
-
-    Fields are inverted by fixed-point iteration on their own grid (`geometry.invert_ddf`).
-    Raises: ValueError for another transform.
-    """
-    if isinstance(transform, itk.CompositeTransform[itk.D, 3]):
-        inverse = itk.CompositeTransform[itk.D, 3].New()
-        for number in reversed(range(transform.GetNumberOfTransforms())):
-            inverse.AddTransform(invert_transform(itk.down_cast(transform.GetNthTransform(number))))
-        return inverse
-    if transform.IsLinear():
-        return transform.GetInverseTransform()
-    if isinstance(transform, itk.DisplacementFieldTransform[itk.D, 3]):
-        displacement_mm, affine = displacement_from_itk(transform.GetDisplacementField())
-        vectors = affine[:3, :3].float()
-        ddf_vox = torch.einsum("ab,bhwd->ahwd", torch.linalg.inv(vectors), displacement_mm)
-        inverse_vox = invert_ddf(ddf_vox[None])[0]
-        return displacement_transform(torch.einsum("ab,bhwd->ahwd", vectors, inverse_vox), affine, itk.D)
-    raise ValueError(f"expected a linear transform, a displacement field or a composite of them, got {transform!r}")
-
-
-def displacement_transform(displacement_mm: Tensor, affine: Tensor, precision: Any) -> itk.Transform:
-    """ITK transform of a displacement (3, H, W, D), RAS mm, on the grid of `affine`; precision itk.F or itk.D."""
-    image = itk.Image[itk.Vector[precision, 3], 3].New()
-    image.SetRegions(list(displacement_mm.shape[1:]))
-    set_itk_grid(image, affine)
-    image.Allocate()
-    itk.array_view_from_image(image)[:] = swap_ras_lps(displacement_mm.permute(3, 2, 1, 0)).numpy()
-    transform = itk.DisplacementFieldTransform[precision, 3].New()
-    transform.SetDisplacementField(image)
-    return transform
-
-
-def _affine_transform(affine: Tensor, precision: Any) -> itk.AffineTransform:
-    """ITK transform of a world affine (4, 4), RAS mm; precision itk.F or itk.D."""
-    lps = swap_ras_lps_affine(affine)
-    matrix = lps[:3, :3].numpy()
-    transform = itk.AffineTransform[precision, 3].New()
-    transform.SetMatrix(itk.matrix_from_array(matrix.astype(np.float32) if precision == itk.F else matrix))
-    transform.SetTranslation(lps[:3, 3].tolist())
-    return transform

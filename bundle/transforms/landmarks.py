@@ -10,14 +10,16 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
 
-from bundle.io import ImageHeader, read_landmarks_mm
+from bundle.io import ImageHeader, read_landmarks
 from bundle.transforms.world_transform import world_transform
 
 
 class ReadLandmarksd(MapTransform):
     """Replace the landmark files `<key>_landmarks` of loaded scans with points (N, 3), float64, RAS mm.
 
-    Points and pairs without landmarks are unchanged. Raises: see `bundle.io.read_landmarks_mm`.
+    Adds `landmark_names` if the fixed file has any. Points and pairs without landmarks are unchanged.
+
+    Raises: see `bundle.io.read_landmarks`; `landmark_system` of the pair is its `system`.
     """
 
     def __init__(self, keys: KeysCollection = ("fixed", "moving")) -> None:
@@ -28,7 +30,10 @@ class ReadLandmarksd(MapTransform):
         for key in self.key_iterator(pair):
             path = pair.get(f"{key}_landmarks")
             if isinstance(path, (str, Path)):
-                pair[f"{key}_landmarks"] = read_landmarks_mm(path, ImageHeader.of(pair[key]))
+                landmarks = read_landmarks(path, ImageHeader.of(pair[key]), system=pair.get("landmark_system"))
+                pair[f"{key}_landmarks"] = landmarks.points_mm
+                if key == "fixed" and landmarks.names:
+                    pair["landmark_names"] = landmarks.names_json
         return pair
 
 

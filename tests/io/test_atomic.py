@@ -1,8 +1,16 @@
+import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from bundle.io import atomic_path
+from bundle.io import atomic_path, make_folder
+from bundle.io.atomic import locked_folder
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_file_appears_whole_and_keeps_its_suffixes(tmp_path: Path) -> None:
@@ -36,3 +44,77 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         atomic_path(tmp_path / "nowhere" / "a.csv"),
     ):
         pass
+
+
+HOLD = """
+import sys, time
+from bundle.io.atomic import locked_folder
+with locked_folder(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(1)
+    open(sys.argv[1] + "/first", "w").close()
+"""
+
+
+def test_a_second_process_waits_for_the_folder_and_leaves_no_lock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with locked_folder(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == ["first"]
+    assert process.wait() == 0
+    assert "another process is writing to this folder" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+
+
+def test_the_lock_of_a_killed_process_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    process.wait()
+    with locked_folder(tmp_path):
+        assert not list(tmp_path.iterdir())
+    assert not caplog.text
+
+
+def test_threads_of_one_process_take_turns_too(tmp_path: Path) -> None:
+    inside: list[int] = []
+
+    def work(number: int) -> None:
+        with locked_folder(tmp_path):
+            inside.append(number)
+            time.sleep(0.05)
+            assert inside[-1] == number
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(inside) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_created_folder_is_removed_at_the_end_if_it_is_empty(is_used: bool, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    code = f"""
+from pathlib import Path
+from bundle.io import make_folder
+for folder in ("mine", "out", "out/case"):
+    make_folder(folder)
+if {is_used}:
+    Path("out/report.json").write_text("")
+raise SystemExit(2)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    left = {"mine", "out", "out/report.json"} if is_used else {"mine"}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == left
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(NotADirectoryError, match="out: the output folder cannot be created: File exists"):
+        make_folder(tmp_path / "out")

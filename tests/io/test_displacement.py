@@ -74,7 +74,7 @@ def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"u\.nii: no such displacement field"):
         read_displacement(tmp_path / "u.nii")
     itk.imwrite(itk.image_from_array(np.zeros(SHAPE[::-1], np.float32)), str(tmp_path / "scan.mha"))
-    with pytest.raises(ValueError, match=r"scan\.mha: expected a 3-D image of 3-vectors"):
+    with pytest.raises(ValueError, match=r"scan\.mha: expected 3 values per voxel, got 1"):
         read_displacement(tmp_path / "scan.mha")
 
 
@@ -85,3 +85,15 @@ def test_a_field_at_clinical_size_is_written_whole(tmp_path: Path) -> None:
     write_displacement(tmp_path / "displacement.nii.gz", fine, torch.eye(4))
     read, _ = read_displacement(tmp_path / "displacement.nii.gz")
     assert (read - fine).abs().max() <= PRECISION_MM / 2
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("kind", [sitk.sitkVectorFloat64, sitk.sitkVectorInt16], ids=["float64", "int16"])
+def test_fields_of_other_component_types_are_read(tmp_path: Path, oblique: Tensor, suffix: str, kind: int) -> None:
+    whole_mm = torch.randint(-30, 30, (3, *SHAPE), generator=torch.Generator().manual_seed(0)).float()
+    write_displacement(tmp_path / f"float32{suffix}", whole_mm, oblique)
+    image = sitk.Cast(sitk.ReadImage(tmp_path / f"float32{suffix}"), kind)
+    sitk.WriteImage(image, tmp_path / f"other{suffix}")
+    read, affine = read_displacement(tmp_path / f"other{suffix}")
+    torch.testing.assert_close(read, whole_mm)
+    torch.testing.assert_close(affine, oblique, atol=2e-4, rtol=0)

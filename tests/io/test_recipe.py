@@ -82,7 +82,7 @@ def test_an_explicit_option_is_obeyed_with_one_warning_if_it_contradicts(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"model\.json: malformed recipe"),
+        ("{", r"model\.json, line 1: malformed JSON"),
         ("[]", r"model\.json: expected a recipe with alignment, .*, got list"),
         (json.dumps({"alignment": "affine"}), r"model\.json: expected a recipe with .*, got \['alignment'\]"),
     ],

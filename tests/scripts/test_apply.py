@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +13,18 @@ import SimpleITK as sitk
 import torch
 
 from bundle.geometry import swap_ras_lps
-from bundle.io import check_header, read_landmarks_mm, write_landmarks_csv, write_transform
+from bundle.io import (
+    check_header,
+    read_landmarks,
+    read_landmarks_mm,
+    write_displacement,
+    write_image,
+    write_landmarks_csv,
+    write_transform,
+)
 from scripts.apply import apply
 from tests.conftest import SyntheticPair
+from tests.formats.dicom.conftest import hu, write_series
 from tests.grids import from_sitk
 
 
@@ -141,6 +152,9 @@ def test_voxel_landmarks_take_their_place_from_the_reference(written: Written, t
         ({"labels": True}, r"--labels: expected one of \('nearest', 'one_hot'\), got True"),
         ({"labels": "nearest"}, "--labels needs --reference"),
         ({"landmarks": True}, r"out\.nii\.gz: expected a name ending in one of .*mrk\.json.* for --landmarks"),
+        ({"labels": "nearest", "reference": "a", "fill": 3.0}, "--fill: expected --image, got --labels"),
+        ({"image": "linear", "reference": "a", "landmark_system": "lps"}, "--landmark_system: expected --landmarks"),
+        ({"image": "linear", "reference": "a", "system": "RAS"}, r"out\.nii\.gz: expected a \.mrk\.json for --system"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict, message: str, written: Written, tmp_path: Path) -> None:
@@ -150,11 +164,132 @@ def test_options_that_do_not_fit_are_refused(options: dict, message: str, writte
 
 
 def test_a_scan_is_not_taken_for_labels(written: Written, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"moving\.nii\.gz: expected whole numbers from 0, at most 1000"):
+    with pytest.raises(ValueError, match=r"moving\.nii\.gz: expected whole numbers, at most 1000 different ones, got"):
         apply(
             str(written.file), written.item["moving"], str(tmp_path / "out.nii.gz"),
             reference=written.item["fixed"], labels="nearest",
         )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def apart(written: Written, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The pair with its moving scan 600 mm further along, and `displacement.nii.gz` on the fixed grid."""
+    folder, item = tmp_path_factory.mktemp("apart"), dict(written.item)
+    shift = sitk.TranslationTransform(3, (0.0, 0.0, 600.0))
+    for key in ("moving", "moving_mask"):
+        image = sitk.ReadImage(item[key])
+        image.SetOrigin(shift.TransformPoint(image.GetOrigin()))
+        item[key] = str(folder / f"{key}.nii.gz")
+        sitk.WriteImage(image, item[key])
+    fixed = sitk.ReadImage(item["fixed"])
+    composite = sitk.CompositeTransform([shift, written.transform])
+    field = sitk.TransformToDisplacementField(
+        composite, sitk.sitkVectorFloat64, fixed.GetSize(), fixed.GetOrigin(), fixed.GetSpacing(), fixed.GetDirection()
+    )
+    vectors_ras = swap_ras_lps(torch.from_numpy(sitk.GetArrayFromImage(field))).permute(3, 2, 1, 0)
+    write_displacement(folder / "displacement.nii.gz", vectors_ras, check_header(item["fixed"]).affine)
+    return item | {"field": str(folder / "displacement.nii.gz")}
+
+
+def test_the_inverse_of_a_field_brings_scans_back_that_are_600_mm_apart(
+    apart: dict[str, str], written: Written, tmp_path: Path
+) -> None:
+    out = tmp_path / "back.nii.gz"
+    apply(apart["field"], apart["fixed_mask"], str(out), reference=apart["moving"], labels="nearest", inverse=True)
+    found = from_sitk(sitk.ReadImage(out)) > 0
+    inverse = inverse_of(written.transform, written.item["moving"])  # of the pair before it was moved apart
+    nearest = sitk.sitkNearestNeighbor
+    expected = resampled(written.item["fixed_mask"], written.item["moving"], inverse, nearest, 0.0) > 0
+    assert expected.sum() > 8000
+    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.98
+
+
+def test_landmarks_come_back_through_a_field_600_mm_long(apart: dict[str, str], tmp_path: Path) -> None:
+    there, back = tmp_path / "there.mrk.json", tmp_path / "back.csv"
+    apply(apart["field"], apart["fixed_landmarks"], str(there), landmarks=True)
+    apply(apart["field"], str(there), str(back), landmarks=True, inverse=True)
+    points_mm = read_landmarks_mm(apart["fixed_landmarks"], None)
+    assert (read_landmarks_mm(there, None) - points_mm)[:, 2].mean() > 600
+    torch.testing.assert_close(read_landmarks_mm(back, None), points_mm, atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(("inverse", "outside_vox"), [(False, 1.0), (False, 900.0), (True, 9.0)])
+def test_points_outside_a_field_are_refused_by_number(
+    inverse: bool, outside_vox: float, apart: dict[str, str], tmp_path: Path
+) -> None:
+    header = check_header(apart["fixed"])
+    middle = [side / 2 for side in header.shape]
+    points_mm = torch.tensor([[*middle, 1], [-outside_vox] * 3 + [1]], dtype=torch.float64) @ header.affine.T
+    if inverse:
+        points_mm[:, 2] += 600
+    write_landmarks_csv(tmp_path / "in.csv", points_mm[:, :3])
+    with pytest.raises(ValueError, match=r"in\.csv: expected points inside the displacement field of .*outside: 2$"):
+        apply(apart["field"], str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), landmarks=True, inverse=inverse)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_landmarks_of_another_world_are_refused(apart: dict[str, str], tmp_path: Path) -> None:
+    there = tmp_path / "there.csv"
+    apply(apart["field"], apart["fixed_landmarks"], str(there), landmarks=True)
+    with pytest.raises(ValueError, match=r"there\.csv: expected points inside the displacement field of .*outside: 1,"):
+        apply(apart["field"], str(there), str(tmp_path / "twice.csv"), landmarks=True)
+    assert not (tmp_path / "twice.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "options", "expected"),
+    [
+        (-1024.0, 1200.0, {}, -1000.0),
+        (0.0, 70.0, {}, 0.0),
+        (-3.0, 4.0, {}, 0.0),
+        (0.0, 70.0, {"fill": -5.0}, -5.0),
+        (-1024.0, 1200.0, {"fill": 0.0}, 0.0),
+    ],
+    ids=["HU", "dose", "normalised", "fill", "fill in HU"],
+)
+def test_outside_is_air_for_hu_and_nothing_for_a_dose(
+    low: float, high: float, options: dict[str, float], expected: float, written: Written, tmp_path: Path
+) -> None:
+    affine = check_header(written.item["moving"]).affine
+    voxels = torch.linspace(low, high, 8 * 9 * 10).view(8, 9, 10)
+    write_image(tmp_path / "input.nii.gz", voxels, affine)
+    out = tmp_path / "out.nii.gz"
+    apply(str(written.file), str(tmp_path / "input.nii.gz"), str(out), written.item["fixed"], "linear", **options)
+    assert nib.load(out).get_fdata()[-1, -1, -1] == expected
+    assert nib.load(out).get_fdata().max() <= max(high, expected) + 1e-3
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "float32", "float64"])
+@pytest.mark.parametrize("labels", ["nearest", "one_hot"])
+def test_labels_of_every_type_come_back_exactly(labels: str, kind: str, written: Written, tmp_path: Path) -> None:
+    mask = nib.load(_three_labels(written.item, tmp_path))
+    largest = 2**24 - 1 if kind == "float32" else 2**40 + 1 if kind == "float64" else int(np.iinfo(kind).max)
+    table = np.zeros(301, kind)
+    table[[7, 300]] = 3, largest
+    voxels = table[np.asarray(mask.dataobj)]
+    nib.save(nib.Nifti1Image(voxels, mask.affine, dtype=np.dtype(kind)), tmp_path / "typed.nii.gz")
+    out = tmp_path / "out.nii.gz"
+    apply(str(written.file), str(tmp_path / "typed.nii.gz"), str(out), reference=written.item["fixed"], labels=labels)
+    found = np.asarray(nib.load(out).dataobj)
+    assert found.dtype.kind in "iu"
+    assert kind.startswith("float") or found.dtype == np.dtype(kind)
+    assert [int(value) for value in np.unique(found)] == [0, 3, largest]
+
+
+def test_names_of_landmarks_come_back(written: Written, tmp_path: Path) -> None:
+    points = swap_ras_lps(read_landmarks_mm(written.item["fixed_landmarks"], None)).tolist()
+    rows = "".join(f"F-{n},{x},{y},{z},1,1,tip {n}\n" for n, (x, y, z) in enumerate(points))
+    (tmp_path / "slicer.csv").write_text("label,l,p,s,defined,selected,description\n" + rows)
+    for name in ("out.csv", "out.mrk.json"):
+        apply(str(written.file), str(tmp_path / "slicer.csv"), str(tmp_path / name), landmarks=True)
+        assert read_landmarks(tmp_path / name, None).names == [(f"F-{n}", f"tip {n}") for n in range(len(points))]
+
+
+def test_the_script_runs_as_a_file_from_any_folder(written: Written, tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "apply.py"
+    command = [sys.executable, script, written.file, written.item["fixed_landmarks"], "1e5.csv", "--landmarks"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["1e5.csv"]
 
 
 def _three_labels(item: dict[str, str], folder: Path) -> str:
@@ -174,3 +309,18 @@ def _share(labels: str, value: float, written: Written) -> torch.Tensor:
     indicator = sitk.Cast(sitk.ReadImage(labels) == value, sitk.sitkFloat64)
     fixed, outside = sitk.ReadImage(written.item["fixed"]), float(value == 0)
     return from_sitk(sitk.Resample(indicator, fixed, written.transform, sitk.sitkLinear, outside))
+
+
+def test_series_of_a_dicom_folder_are_chosen_for_input_and_reference(tmp_path: Path) -> None:
+    """Warped by the identity, so the moving series comes back; without a choice the error names its option."""
+    scans = tmp_path / "scans"
+    for number, name in enumerate(("inhale", "exhale")):
+        write_series(scans / name, seed=number, SeriesDescription=name)
+    sitk.WriteTransform(sitk.TranslationTransform(3), str(tmp_path / "identity.tfm"))
+    files = {"transform": str(tmp_path / "identity.tfm"), "output": str(tmp_path / "warped.nii.gz")}
+    files |= {"input": str(scans), "reference": str(scans)}
+    for chosen, missing in (("input_series", "reference_series"), ("reference_series", "input_series")):
+        with pytest.raises(ValueError, match=rf"expected one CT series, found 2; .* \(--{missing}\)"):
+            apply(**files, image="linear", **{chosen: "inhale"})
+    apply(**files, image="linear", input_series="exhale", reference_series="inhale")
+    np.testing.assert_allclose(nib.load(tmp_path / "warped.nii.gz").get_fdata(), hu(1), atol=0.01)

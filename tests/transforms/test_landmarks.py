@@ -17,13 +17,13 @@ SHAPE = (8, 9, 10)
 def make_pair(tmp_path: Path) -> dict[str, object]:
     """Landmarks of the fixed scan in LPS mm, of the moving scan as voxels of its own grid."""
     (tmp_path / "fixed.csv").write_text("x,y,z\n-1.5,2,3\n4,-5,6.25\n")
-    (tmp_path / "moving.txt").write_text("1 1 1\n8 9 10\n")
+    (tmp_path / "moving_dirlab.txt").write_text("1 1 1\n8 9 10\n")
     affine = make_affine(SHAPE, (2.0, 3.0, 4.0), angles_deg=(10, 20, 30))
     return {
         "fixed": MetaTensor(torch.zeros(1, *SHAPE), affine=make_affine(SHAPE, (3.0, 3.0, 3.0))),
         "moving": MetaTensor(torch.zeros(1, *SHAPE), affine=affine),
         "fixed_landmarks": str(tmp_path / "fixed.csv"),
-        "moving_landmarks": str(tmp_path / "moving.txt"),
+        "moving_landmarks": str(tmp_path / "moving_dirlab.txt"),
     }
 
 
@@ -51,9 +51,18 @@ def test_landmarks_of_one_scan_alone_are_read(tmp_path: Path) -> None:
 
 def test_landmarks_outside_their_scan_are_an_error(tmp_path: Path) -> None:
     pair = make_pair(tmp_path)
-    (tmp_path / "moving.txt").write_text("1 1 11\n")
-    with pytest.raises(ValueError, match=r"moving\.txt: 1 of 1 landmarks lie outside"):
+    (tmp_path / "moving_dirlab.txt").write_text("1 1 11\n")
+    with pytest.raises(ValueError, match=r"moving_dirlab\.txt: expected DIR-Lab's voxels, found .* lps and ras"):
         ReadLandmarksd()(pair)
+
+
+def test_the_landmark_system_and_the_names_of_a_pair_are_used(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
+    (tmp_path / "fixed.csv").write_text("label,r,a,s\ncarina,1.5,-2,3\n")
+    (tmp_path / "moving_dirlab.txt").rename(tmp_path / "moving.txt")
+    read = ReadLandmarksd()(pair | {"moving_landmarks": str(tmp_path / "moving.txt"), "landmark_system": "dirlab"})
+    assert read["landmark_names"] == '[["carina", ""]]'
+    assert read["moving_landmarks"].shape == (2, 3)
 
 
 def test_landmarks_follow_the_ddf_and_the_affines(pair: dict[str, Any]) -> None:
