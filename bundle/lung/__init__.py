@@ -1,5 +1,6 @@
 """Lung segmentation of a chest CT."""
 
-from bundle.lung.region import LungRegiond, find_lungs
+from bundle.lung.region import LungRegiond
+from bundle.lung.segmentation import find_lungs
 
 __all__ = ["LungRegiond", "find_lungs"]

@@ -77,10 +77,13 @@ def write_pairs(
                 pass
     pairs: dict[str, list[dict[str, str]]] = {"training": [], "validation": [], "test": []}
     for name in records:
-        pairs[name.rpartition("_")[0]].append({"name": name} | {key: f"{name}/{file}" for key, file in FILES.items()})
-    with atomic_path(folder / PAIRS_FILE) as temporary:
-        temporary.write_text(json.dumps(pairs, indent=2) + "\n")
-    return folder / PAIRS_FILE
+        files = {key: f"{name}/{file}" for key, file in FILES.items()}
+        pairs[name.rpartition("_")[0]].append({"name": name, **files, "landmark_system": "lps"})
+    file, content = folder / PAIRS_FILE, json.dumps(pairs, indent=2) + "\n"
+    if not file.is_file() or file.read_text() != content:  # a complete data set may be read-only
+        with atomic_path(file) as temporary:
+            temporary.write_text(content)
+    return file
 
 
 def write_pair(folder: Path, pair: Mapping[str, Any]) -> None:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 AlignmentMethod = Literal["identity", "centroid", "translation", "affine"]
 
 MAX_ITERATIONS = 60
+SIDES = (1, 2)  # labels of the right and the left lung
+MIN_RATIO = 0.5  # of a lung's volume in both scans, relative to the other lung's; a collapsed lung stays below
 
 
 class Level(NamedTuple):
@@ -54,13 +56,15 @@ def align_lungs(
 
     "centroid" aligns the lung centroids. "translation" and "affine" then optimise coarse to fine: global correlation of
     the lungs and surrounding tissue recovers large motion; LNCC then matches vessels and is robust to changes of lung
-    density and to the sliding chest wall.
+    density and to the sliding chest wall. If one scan lacks a lung, or shows it collapsed, the other lung is aligned.
 
     Args:
-        fixed, moving: (1, H, W, D), HU, each on its own grid; the masks are on the grids of their scans.
+        fixed, moving: (1, H, W, D), HU, each on its own grid; the masks are on the grids of their scans. Either both
+            masks hold 1 in the right lung and 2 in the left, or both hold 1 in the region to align.
     """
     if method == "identity":
         return torch.eye(4, dtype=torch.float64)
+    fixed_mask, moving_mask = _shared_lungs(fixed_mask, moving_mask)
     centre = _centroid_mm(fixed_mask)
     linear, offset = torch.eye(3, dtype=torch.float64), _centroid_mm(moving_mask)
     for level in LEVELS[method]:
@@ -69,6 +73,23 @@ def align_lungs(
     affine[:3, :3] = linear
     affine[:3, 3] = offset - linear @ centre
     return affine
+
+
+def _shared_lungs(fixed_mask: MetaTensor, moving_mask: MetaTensor) -> tuple[MetaTensor, MetaTensor]:
+    """Both masks, 0 or 1, without a lung that one of the scans lacks or shows collapsed."""
+    volumes_mm3 = torch.tensor(
+        [
+            [float((mask == side).sum()) * float(spacing_mm(mask.affine.double()).prod()) for side in SIDES]
+            for mask in (fixed_mask, moving_mask)
+        ]
+    )
+    ratios = volumes_mm3.amin(dim=0) / volumes_mm3.amax(dim=0).clamp_min(1e-9)
+    shared = [side for side, ratio in zip(SIDES, ratios, strict=True) if ratio > MIN_RATIO * ratios.max()]
+    fixed_region, moving_region = (
+        MetaTensor(torch.isin(mask.as_tensor(), torch.tensor(shared or SIDES)).to(torch.uint8), affine=mask.affine)
+        for mask in (fixed_mask, moving_mask)
+    )
+    return fixed_region, moving_region
 
 
 def _optimize(
@@ -149,7 +170,8 @@ def _centroid_mm(mask: MetaTensor) -> Tensor:
 class InitialAlignmentd(MapTransform):
     """Add `initial_affine` (4, 4), fixed world to moving world, RAS mm.
 
-    Requires `fixed`, `moving` and their masks. An existing `initial_affine` (the user's own transform) is kept.
+    Requires `fixed`, `moving` and their masks; `<key>_lungs` of `LungRegiond` replace the masks here and are dropped.
+    An existing `initial_affine` (the user's own transform) is kept.
 
     Args:
         method: see `align_lungs`.
@@ -164,9 +186,9 @@ class InitialAlignmentd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
+        fixed, moving = (pair[key] for key in self.keys)
+        fixed_mask, moving_mask = (pair.pop(f"{key}_lungs", pair[f"{key}_mask"]) for key in self.keys)
         if "initial_affine" not in pair:
-            fixed, moving = (pair[key] for key in self.keys)
-            fixed_mask, moving_mask = (pair[f"{key}_mask"] for key in self.keys)
             pair["initial_affine"] = align_lungs(fixed, moving, fixed_mask, moving_mask, method=self.method)
         return pair
 

@@ -14,11 +14,14 @@ from torch import Tensor
 from bundle.geometry import affine_columns, sample_rows, slabs_of_points, spacing_mm
 from bundle.resample import coarsen
 
+MAX_VOXELS = 3_000_000  # 10 litres at 1.5 mm, more than lungs hold; 1.4 times the time of 6 litres
 SIDE_MULTIPLE = 16  # four levels of the pyramid, each at half the resolution of the previous one
 SidesVox = tuple[int, int, int]
 
 
-def cubic_voxel_grid(mask: MetaTensor, *, grid_spacing_mm: float, margin_mm: float) -> tuple[SidesVox, Tensor]:
+def cubic_voxel_grid(
+    mask: MetaTensor, *, grid_spacing_mm: float, margin_mm: float, max_voxels: int = MAX_VOXELS
+) -> tuple[SidesVox, Tensor]:
     """Sides and affine (4, 4) float64 of a grid of cubic voxels that spans the mask and at least a margin around it.
 
     Its axes are those of the mask's grid in RAS order, so it follows oblique scans and does not depend on the storage
@@ -26,9 +29,12 @@ def cubic_voxel_grid(mask: MetaTensor, *, grid_spacing_mm: float, margin_mm: flo
 
     Args:
         mask: (1, H, W, D), non-empty.
+        max_voxels: of the grid inside the mask; `grid_spacing_mm` grows until they are no more.
     """
     low, high, canonical_affine = _box_vox(mask)
     voxel_mm = spacing_mm(canonical_affine)
+    volume_mm3 = int((mask.as_tensor() > 0).sum()) * float(voxel_mm.prod())
+    grid_spacing_mm = max(grid_spacing_mm, (volume_mm3 / max_voxels) ** (1 / 3))
     step_mm = SIDE_MULTIPLE * grid_spacing_mm
     sides = ((high - low) * voxel_mm + 2 * margin_mm).div(step_mm).ceil().int() * SIDE_MULTIPLE
     to_canonical = torch.eye(4, dtype=torch.float64)
@@ -88,6 +94,7 @@ class NetworkGridd(Transform):
 
     Args:
         spacing_mm: size of the grid's cubic voxels; its sides follow from the lungs.
+        max_voxels: of the grid inside the fixed mask; the voxels of larger regions, such as whole images, grow.
         spatial_size: the grid's sides instead, multiples of 16: the lungs are resized; overrides `spacing_mm`.
         margin_mm: around the lungs on every side.
     Raises: ValueError if neither of the two is given, or if the fixed mask of a pair is empty.
@@ -99,13 +106,16 @@ class NetworkGridd(Transform):
         spatial_size: Sequence[int] | None = None,
         spacing_mm: float | None = None,
         margin_mm: float = 15.0,
+        max_voxels: int = MAX_VOXELS,
     ) -> None:
         self.grid: partial[tuple[SidesVox, Tensor]]
         if spatial_size is not None:
             height, width, depth = spatial_size  # JSON gives a list
             self.grid = partial(resized_grid, spatial_size=(height, width, depth), margin_mm=margin_mm)
         elif spacing_mm is not None:
-            self.grid = partial(cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm)
+            self.grid = partial(
+                cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm, max_voxels=max_voxels
+            )
         else:
             raise ValueError("expected spatial_size or spacing_mm, got neither")
 

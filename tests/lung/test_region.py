@@ -128,8 +128,23 @@ def test_masks_are_added_to_scans_without() -> None:
     pair = LungRegiond(["fixed", "moving"])({"fixed": scan, "moving": crop_to_circle(scan, 70.0)})
     assert pair["fixed_lungs_found"]
     assert pair["moving_lungs_found"]
-    torch.testing.assert_close(pair["fixed_mask"].as_tensor(), found(scan).as_tensor())
+    torch.testing.assert_close(pair["fixed_mask"].as_tensor(), (found(scan) > 0).to(torch.uint8).as_tensor())
     assert (pair["fixed_mask"] != pair["moving_mask"]).any()
+
+
+def test_the_sides_of_the_lungs_are_known_where_they_are_found_and_within_masks_of_the_user() -> None:
+    scan = render(Chest())
+    lungs = found(scan)
+    pair = LungRegiond(["fixed", "moving"])({"fixed": scan, "moving": scan})
+    torch.testing.assert_close(pair["moving_lungs"].as_tensor(), lungs.as_tensor())
+    left = MetaTensor(2 * lungs_of(Chest(sides=("left",)), scan), affine=scan.affine)
+    pair = LungRegiond(["fixed", "moving"])({"fixed": scan, "moving": scan, "fixed_mask": left})
+    torch.testing.assert_close(pair["fixed_lungs"].as_tensor(), (lungs * (left > 0)).as_tensor())
+    assert pair["fixed_lungs"].unique().tolist() == [0, 2]
+    heart = MetaTensor(torch.zeros_like(lungs.as_tensor()), affine=scan.affine)
+    heart[:, 22:26, 18:26, 16:30] = 1
+    pair = LungRegiond(["fixed", "moving"])({"fixed": scan, "moving": scan, "fixed_mask": heart})
+    assert not {"fixed_lungs", "moving_lungs"} & set(pair)
 
 
 def test_the_users_mask_is_kept_whatever_its_labels() -> None:
@@ -154,10 +169,32 @@ def test_where_no_lung_is_found_the_whole_image_is_used_with_a_warning(caplog: p
     magnetic = MetaTensor(torch.rand(1, 12, 13, 14) * 400, affine=torch.diag(torch.tensor([5.0, 6.0, 7.0, 1.0])))
     with caplog.at_level(logging.WARNING):
         pair = LungRegiond(["fixed"])({"name": "knee", "fixed": magnetic})
-    assert caplog.messages == ["knee: no lung found in the fixed scan, the whole image is used"]
+    assert caplog.messages == ["knee: no lung found in the scan (fixed), the whole image is used on a coarser grid"]
     assert pair["fixed_mask"].all()
     assert pair["fixed_mask"].shape == magnetic.shape
     assert not pair["fixed_lungs_found"]
+
+
+def test_two_scans_without_lungs_give_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    magnetic = MetaTensor(torch.rand(1, 12, 13, 14) * 400, affine=torch.diag(torch.tensor([5.0, 6.0, 7.0, 1.0])))
+    with caplog.at_level(logging.WARNING):
+        pair = LungRegiond(["fixed", "moving"])({"name": "knee", "fixed": magnetic, "moving": magnetic})
+    assert len(caplog.messages) == 1
+    assert "knee: no lung found in the scan (fixed, moving)" in caplog.text
+    assert pair["moving_mask"].all()
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["found", "given"])
+def test_lungs_in_one_scan_only_are_an_error_with_a_hint(given: bool) -> None:
+    scan = render(Chest())
+    raw = MetaTensor(scan.as_tensor() + 1024, affine=scan.affine, meta={"filename_or_obj": "raw.nrrd"})
+    pair = {"fixed": scan, "moving": raw}
+    if given:
+        pair["fixed_mask"] = lungs_of(Chest(), scan)
+    source = "has a mask" if given else "has lungs"
+    text = rf"raw\.nrrd: no lung found \(values .* 0 % below -400 HU\), but fixed {source}: pass --moving_mask"
+    with pytest.raises(ValueError, match=text):
+        LungRegiond(["fixed", "moving"])(pair)
 
 
 # On real scans
@@ -179,7 +216,7 @@ def test_the_lung_of_a_real_patient_is_the_one_an_expert_drew(key: str) -> None:
 def test_real_lungs_have_the_volume_of_lungs_and_stay_when_the_field_of_view_shrinks(name: str) -> None:
     scan = read_image(DATA / name)
     mask = found(scan)
-    litres = float(mask.sum()) * float(torch.linalg.det(scan.affine[:3, :3]).abs()) / 1e6
+    litres = float((mask > 0).sum()) * float(torch.linalg.det(scan.affine[:3, :3]).abs()) / 1e6
     assert 1.5 < litres < 7.0
     centre, last = mask[0].as_tensor().nonzero().double().mean(dim=0), torch.tensor(scan.shape[1:]).double() - 1
     x, y = (
@@ -200,5 +237,5 @@ def test_the_lungs_of_a_breathing_patient_change_as_their_volume_does() -> None:
     litres = {}
     for phase in (20, 60):
         mask = found(read_image(DATA / "4dct" / f"phase{phase}.nii.gz"))
-        litres[phase] = float(mask.sum()) * float(torch.linalg.det(mask.affine[:3, :3]).abs()) / 1e6
+        litres[phase] = float((mask > 0).sum()) * float(torch.linalg.det(mask.affine[:3, :3]).abs()) / 1e6
     assert 1.5 < litres[60] < litres[20] < 7.0

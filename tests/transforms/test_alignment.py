@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +103,49 @@ def test_a_smaller_field_of_view_of_the_moving_scan_is_no_harder(
     assert mean_error_mm(align(fixed, moving), truth, chest, fixed) < 1.0
 
 
+BOTH, RIGHT_ONLY, LEFT_ONLY = Chest(), Chest(sides=("right",)), Chest(sides=("left",))  # tissue instead of the other
+TO_THE_RIGHT = {"low_mm": (0.0, -60.0, -95.0), "high_mm": (100.0, 70.0, 95.0)}
+TO_THE_LEFT = {"low_mm": (-100.0, -60.0, -95.0), "high_mm": (0.0, 70.0, 95.0)}
+
+
+@pytest.mark.parametrize(
+    ("fixed_chest", "moving_chest", "view", "shared"),
+    [
+        (BOTH, RIGHT_ONLY, {}, RIGHT_ONLY),
+        (BOTH, LEFT_ONLY, {}, LEFT_ONLY),
+        (RIGHT_ONLY, BOTH, {}, RIGHT_ONLY),
+        (LEFT_ONLY, BOTH, {}, LEFT_ONLY),
+        (BOTH, BOTH, TO_THE_RIGHT, RIGHT_ONLY),
+        (BOTH, BOTH, TO_THE_LEFT, LEFT_ONLY),
+    ],
+    ids=["left white", "right white", "left white before", "right white before", "right in view", "left in view"],
+)
+@pytest.mark.parametrize("shift_mm", [(12.0, -9.0, 40.0), (-130.0, 120.0, -400.0)], ids=["near", "far"])
+def test_scans_are_aligned_by_the_lung_that_both_show(
+    fixed_chest: Chest, moving_chest: Chest, view: dict[str, Any], shared: Chest, shift_mm: tuple[float, float, float]
+) -> None:
+    truth = known_affine(shift_mm=shift_mm)
+    fixed, moving = render(fixed_chest), make_scans(truth, moving_chest, **view)[1]
+    assert mean_error_mm(align(fixed, moving), truth, shared, fixed) < 1.0
+
+
+@pytest.mark.parametrize("share", [0.15, 0.3])
+@pytest.mark.parametrize("swapped", [False, True], ids=["in moving", "in fixed"])
+def test_a_collapsed_lung_does_not_draw_the_other_away(share: float, swapped: bool) -> None:
+    scan = render(Chest())
+    labels = find_lungs(scan)
+    assert labels is not None
+    lower = (labels == 2) & (torch.arange(SHAPE[2]) > torch.quantile((labels == 2).nonzero()[:, 3].double(), share))
+    hu, remnant = scan.as_tensor().clone(), labels.as_tensor().clone()
+    hu[lower], remnant[lower] = 20.0, 0
+    pair = [(scan, labels), (MetaTensor(hu, affine=scan.affine), MetaTensor(remnant, affine=scan.affine))]
+    (fixed, fixed_mask), (moving, moving_mask) = reversed(pair) if swapped else pair
+    centroids = align_lungs(fixed, moving, fixed_mask, moving_mask, method="centroid")
+    torch.testing.assert_close(centroids, IDENTITY, atol=1e-6, rtol=0)
+    affine = align_lungs(fixed, moving, fixed_mask, moving_mask, method="affine")
+    assert mean_error_mm(affine, IDENTITY, RIGHT_ONLY, fixed) < 0.1
+
+
 def test_a_known_shift_is_recovered_where_centroids_lie_apart() -> None:
     chest, truth = Chest(), known_affine((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     fixed, moving = make_scans(truth, chest, low_mm=(-108, -88, -50), high_mm=(108, 88, 105))
@@ -189,6 +233,17 @@ def test_the_users_own_transform_goes_before() -> None:
     own = known_affine((0.0, 0.0, 1.0), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0))
     result = InitialAlignmentd(method="affine")({**make_pair(), "initial_affine": own})
     assert result["initial_affine"] is own
+
+
+def test_labels_of_both_lungs_replace_the_masks_and_are_dropped() -> None:
+    pair = make_pair()
+    labels = {f"{key}_lungs": pair[f"{key}_mask"] for key in ("fixed", "moving")}
+    masks = {
+        f"{key}_mask": MetaTensor(torch.ones_like(pair[key]), affine=pair[key].affine) for key in ("fixed", "moving")
+    }
+    result = InitialAlignmentd(method="centroid")({**pair, **masks, **labels})
+    torch.testing.assert_close(result["initial_affine"], InitialAlignmentd(method="centroid")(pair)["initial_affine"])
+    assert not set(labels) & set(result)
 
 
 def test_an_unknown_method_is_refused() -> None:

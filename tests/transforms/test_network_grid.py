@@ -81,6 +81,16 @@ def test_sides_override_a_spacing_and_one_of_them_is_needed() -> None:
         NetworkGridd()
 
 
+def test_voxels_grow_until_the_mask_holds_no_more_than_the_limit() -> None:
+    pair = make_pair()
+    volume_mm3 = 9 * 14 * 9 * 2.0 * 3.0 * 5.0  # of BOX
+    coarse = NetworkGridd(spacing_mm=1.7, margin_mm=MARGIN_MM, max_voxels=1000)(pair)
+    expected_mm = (volume_mm3 / 1000) ** (1 / 3)
+    assert spacing_mm(coarse["grid_to_fixed"]).tolist() == pytest.approx([expected_mm] * 3)
+    fine = NetworkGridd(spacing_mm=1.7, margin_mm=MARGIN_MM, max_voxels=100_000)(pair)
+    assert spacing_mm(fine["grid_to_fixed"]).tolist() == pytest.approx([1.7] * 3)
+
+
 @pytest.mark.parametrize("axcodes", ["LPS", "ASR", "IRP"])
 @pytest.mark.parametrize("grid", [{"spatial_size": SIZE}, {"spacing_mm": 2.3}], ids=["sides", "spacing"])
 def test_storage_changes_neither_grid_nor_images(grid: dict[str, Any], axcodes: str) -> None:

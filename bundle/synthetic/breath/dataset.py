@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.data import MetaTensor
 
 from bundle.io import read_image
@@ -14,7 +15,7 @@ from bundle.lung import find_lungs
 from bundle.synthetic.breath.rand_simulate_motion import RandSimulateMotiond
 from bundle.synthetic.dataset import FILES, Record, records_of, write_pairs
 
-VERSION = 2  # of the simulation: pairs of other versions are regenerated
+VERSION = 3  # of the simulation: pairs of other versions are regenerated
 
 
 def write_breaths(
@@ -51,10 +52,10 @@ def write_breaths(
 def read_with_lungs(path: Path) -> tuple[MetaTensor, MetaTensor]:
     """A scan and its lung mask. Raises: ValueError if no lung is found."""
     scan = read_image(path)
-    mask = find_lungs(scan)
-    if mask is None:
+    lungs = find_lungs(scan)
+    if lungs is None:
         raise ValueError(f"{path}: no lung found")
-    return scan, mask
+    return scan, (lungs > 0).to(torch.uint8)
 
 
 def _make_pair(files: Mapping[str, Path], record: Record) -> dict[str, Any]:

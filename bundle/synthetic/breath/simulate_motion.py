@@ -13,11 +13,11 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from bundle.geometry import apply_affine
+from bundle.lung.vessel_landmarks import vessel_landmarks_vox
 from bundle.synthetic.breath.breathing import LEAST_JACOBIAN, Breathing, breathe, patient_affine
 from bundle.synthetic.breath.motion import MotionParameters
 from bundle.synthetic.breath.patient import BreathingPatient, at_points, position_of, to_ras
 from bundle.synthetic.breath.scan import field_of_view, lung_points_mm, reconstruct
-from bundle.synthetic.breath.vessel_landmarks import vessel_landmarks_vox
 
 NUM_LANDMARKS = 300
 PLEURA_MM = 7.0  # at least 5 mm after rounding landmarks to voxels

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from monai.data import MetaTensor
 
 from bundle.synthetic.dataset import Record, records_of, write_pairs
 from bundle.synthetic.phantom.case import VERSION, PhantomCase, make_phantom
+
+log = logging.getLogger(__name__)
 
 NUM_TRAINING, NUM_VALIDATION, NUM_TEST = 24, 2, 3
 SPACING_MM = (2.0, 2.0, 2.5)
@@ -50,7 +54,8 @@ def phantom_dir(
 ) -> str:
     """Folder of a phantom data set in the user's cache, generated on first use; arguments as in `write_phantoms`.
 
-    The cache is $LUNG_REGISTRATION_CACHE, else lung_registration in $XDG_CACHE_HOME, else in ~/.cache.
+    The cache is $LUNG_REGISTRATION_CACHE, else lung_registration in $XDG_CACHE_HOME, else in ~/.cache, or in the folder
+    of temporary files if that is not writable.
     """
     spacing_mm = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
     options = (VERSION, num_training, num_validation, num_test, seed, spacing_mm)
@@ -72,8 +77,14 @@ def cache_dir() -> Path:
     own = os.environ.get("LUNG_REGISTRATION_CACHE")
     if own:
         return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "lung_registration"
+    base = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "lung_registration"
+    existing = next(folder for folder in (base, *base.absolute().parents) if folder.exists())
+    has_home = base.parts[0] != "~"  # it stays where the user has no home
+    if has_home and existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return base
+    other = Path(tempfile.gettempdir()) / f"lung_registration-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    log.warning("%s: the cache cannot be written; using %s", base, other)
+    return other
 
 
 def phantom_pair(case: PhantomCase) -> dict[str, Any]:

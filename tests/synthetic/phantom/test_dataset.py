@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_the_pairs_file_lists_every_case_with_files_that_exist(written: Path) ->
         "test": ["test_00"],
     }
     for item in (item for items in pairs.values() for item in items):
-        assert set(item) == {"name", *FILES}
+        assert set(item) == {"name", "landmark_system", *FILES}
         assert all((written.parent / item[key]).is_file() for key in FILES)
     assert len(check_pairs(read_pairs(written.parent, section="training"))) == 2
 
@@ -85,4 +86,35 @@ def test_the_cache_folder_follows_the_environment(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os.access", lambda path, mode: True)
     assert dataset.cache_dir() == Path(expected)
+
+
+def test_a_cache_that_cannot_be_written_falls_back_to_temporary_files_with_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("LUNG_REGISTRATION_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert dataset.cache_dir() == tmp_path / "home" / "lung_registration"
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    assert dataset.cache_dir().name.startswith("lung_registration-")
+    assert f"{tmp_path / 'home' / 'lung_registration'}: the cache cannot be written; using " in caplog.text
+
+
+def test_without_a_home_the_cache_is_in_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers whose user has no entry and no HOME: Path.home() raises."""
+    for name in ("LUNG_REGISTRATION_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert dataset.cache_dir().parent == Path(tempfile.gettempdir())
+
+
+def test_a_complete_data_set_is_used_where_nothing_can_be_written(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    again = write_phantoms(written.parent, num_training=2, num_validation=1, num_test=1, seed=3, spacing_mm=SPACING_MM)
+    assert again == written

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from bundle.synthetic.breath.vessel_landmarks import vessel_landmarks_vox
+from bundle.lung.vessel_landmarks import vessel_landmarks_vox
 
 STEP_MM = (1.5, 2.0, 2.5)
 
