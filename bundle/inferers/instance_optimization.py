@@ -46,7 +46,8 @@ class InstanceOptimization:
     """Minimise the loss of a ddf on its own pair, coarse to fine: Adam on cubic B-splines that are added to the ddf.
 
     Only the region around the mask is warped and compared. Deterministic on a CPU; float32 throughout. The first level
-    starts from the given ddf or from zero, whichever has the lower loss.
+    starts from the given ddf or from zero, whichever has the lower loss. A level that does not lower the loss leaves
+    the ddf unchanged, so the same scan twice gives zero.
 
     Args:
         loss: its similarity inside the region, regularisation and weight are used separately. The similarity must state
@@ -183,6 +184,8 @@ class InstanceOptimization:
             loss.backward()
             optimizer.step()
             progress.update()
+        if len(losses) > 1 and losses[-1] >= losses[0]:  # Adam leaves a minimum: its steps ignore the gradient's size
+            return torch.zeros_like(field)
         return splines(control).detach()
 
 

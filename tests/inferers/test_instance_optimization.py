@@ -59,6 +59,13 @@ def test_a_start_that_is_worse_than_none_is_dropped() -> None:
     torch.testing.assert_close(found_vox, expected_vox)
 
 
+@pytest.mark.parametrize("start_vox", [0.0, 0.8])
+def test_the_same_image_twice_gives_no_field(start_vox: float) -> None:
+    image = torch.cat([texture(), texture()], dim=1)
+    found_vox = optimize(make(), torch.full((1, 3, *SHAPE), start_vox), image, central_mask())
+    assert found_vox.abs().max() == 0
+
+
 def test_without_time_the_given_field_comes_back() -> None:
     truth_vox = waves_vox()
     found_vox = optimize(make(time_budget_s=0), truth_vox, moved_pair(truth_vox), central_mask())
