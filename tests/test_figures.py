@@ -13,6 +13,8 @@ import pytest
 from bundle.reports.tre_table import format_number
 from scripts.benchmark.methods import METHODS
 from scripts.benchmark.table import COLUMNS, HEADER
+from scripts.calibration.__main__ import judge_row
+from scripts.calibration.table import kinds_table, rules_table
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = "docs/benchmarks.md"
@@ -28,6 +30,7 @@ def read_csv(name: str) -> list[dict[str, str]]:
 
 RESULTS = read_csv("registration.csv")
 LOSSES = read_csv("losses.csv")
+VERDICTS = read_csv("verdict.csv")
 
 
 def values(data: str, method: str, column: str) -> list[float]:
@@ -86,6 +89,7 @@ def expected_tables() -> dict[str, dict[str, list[list[str]]]]:
         "README.md": {"Results": readme},
         "docs/README.md": {"Performance": card},
         BENCHMARKS: {**benchmarks, "Losses": losses},
+        "docs/verdict.md": {"Evidence and limits": rules_table(), "Calibration": kinds_table(VERDICTS)},
     }
 
 
@@ -182,6 +186,15 @@ def test_statements_about_the_results_hold() -> None:
         assert "ours" in ours["loss"]
         assert float(ours["time_s"]) <= float(monai["time_s"])
         assert float(ours["peak_memory_mib"]) <= float(monai["peak_memory_mib"])
+
+
+def test_the_verdicts_are_those_of_the_rules_and_tell_failures_from_good_pairs() -> None:
+    assert [judge_row(row) for row in VERDICTS] == VERDICTS
+    good = [row["verdict"] for row in VERDICTS if row["kind"].startswith("good")]
+    failures = [row["verdict"] for row in VERDICTS if row["kind"].startswith("failure")]
+    assert min(len(good), len(failures)) >= 60
+    assert good.count("ok") >= 0.95 * len(good)
+    assert "ok" not in failures
 
 
 def is_same_pair(one: dict[str, str], other: dict[str, str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from monai.config import get_config_values, get_optional_config_values
 from torch import Tensor
 
 from bundle import __version__
+from bundle.geometry import spacing_mm
 from bundle.io import Recipe
 from bundle.reports.case_score import score_pair
 
@@ -21,19 +23,24 @@ def registration_report(pair: Mapping[Hashable, Any], weights: Path, recipe: Rec
     """The report of a pair as `ScoreRegistrationd` leaves it.
 
     Args:
-        pair: its scans, scores and initial alignment, by the names of the inference workflow.
+        pair: its scans, scores, verdict and initial alignment, by the names of the inference workflow.
         weights, recipe: file of the network's weights and its recipe.
     """
     versions = {**get_config_values(), **get_optional_config_values()}
     score = score_pair(pair)
     return {
         "name": pair["name"],
+        "verdict": pair["verdict"].level,
+        "reasons": list(pair["verdict"].reasons),
         "fixed": str(pair["fixed"].meta.get("filename_or_obj")),
         "moving": str(pair["moving"].meta.get("filename_or_obj")),
+        "dicom_series": {key: _dicom_series(pair[key].meta) for key in ("fixed", "moving")},
         "scores": {key: _plain(value) for key, value in score.row().items() if key not in ("name", "weights")},
         "lncc": {"aligned": _plain(pair["lncc_aligned"]), "registered": _plain(pair["lncc_registered"])},
+        "evidence": {key: _plain(value) for key, value in asdict(pair["evidence"]).items()},
         "lung_dice": {stage: _plain(value) for stage, value in pair.get("lung_dice", {}).items()},
         "initial_affine_ras_mm": pair["initial_affine"].tolist(),
+        "grid_spacing_mm": [_plain(size) for size in spacing_mm(pair["grid_to_fixed"])],
         "lungs_found": {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")},
         "warnings": _warnings(pair),
         "seconds_by_step": {step: round(float(value), 3) for step, value in pair["seconds_by_step"].items()},
@@ -50,7 +57,7 @@ def registration_report(pair: Mapping[Hashable, Any], weights: Path, recipe: Rec
 def report_title(report: Mapping[str, Any]) -> str:
     """A report in one line."""
     scores, lncc = report["scores"], report["lncc"]
-    parts = [f"{report['name']}: LNCC {lncc['aligned']:.3f} → {lncc['registered']:.3f}"]
+    parts = [f"{report['name']}: {report['verdict']}, LNCC {lncc['aligned']:.3f} → {lncc['registered']:.3f}"]
     if scores["tre_mm"] is not None:
         parts.append(
             f"TRE {scores['tre_none_mm']:.2f} → aligned {scores['tre_aligned_mm']:.2f} → {scores['tre_mm']:.2f} mm"
@@ -61,9 +68,15 @@ def report_title(report: Mapping[str, Any]) -> str:
 
 def _warnings(pair: Mapping[Hashable, Any]) -> list[str]:
     warnings = [f"no lung found in the {key} scan" for key in ("fixed", "moving") if not pair[f"{key}_lungs_found"]]
-    if pair["lncc_registered"] < pair["lncc_aligned"]:
-        warnings.append("the scans agree less than after the initial alignment: do not trust this field")
+    warnings += [*(pair.get("warnings") or []), *(pair.get("implausible") or [])]
     return warnings
+
+
+def _dicom_series(meta: Mapping[Hashable, Any]) -> dict[str, str] | None:
+    """Which series and phase of a DICOM folder was read; None for other formats."""
+    if "dicom_series" not in meta:
+        return None
+    return {key: str(meta[f"dicom_{key}"]) for key in ("series", "description", "phase")}
 
 
 def _plain(value: str | float | Tensor) -> str | float | None:

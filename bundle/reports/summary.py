@@ -10,7 +10,7 @@ STEPS = {"InstanceOptimization": "instance optimisation", "NetworkFineTuning": "
 
 
 def summarize_report(report: Mapping[str, Any], folder: Path) -> str:
-    """Summarise a report in a few lines, with the location of its files.
+    """Summarise a report in a few lines, with the location of its files; the last line is the verdict.
 
     Args:
         report: see `registration_report`.
@@ -26,7 +26,9 @@ def summarize_report(report: Mapping[str, Any], folder: Path) -> str:
         )
     lines["folding"] = f"{scores['folding_percent']:.3f} % of the lung voxels; SDlogJ {scores['sd_log_jacobian']:.3f}"
     lines["time"] = f"{scores['time_s']:.1f} s ({steps})"
-    if report["warnings"]:
-        lines["warnings"] = "; ".join(report["warnings"])
+    warnings = [warning for warning in report["warnings"] if warning not in report["reasons"]]
+    if warnings:
+        lines["warnings"] = "; ".join(warnings)
     lines["files"] = f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}"
+    lines["verdict"] = ": ".join([report["verdict"], *(["; ".join(report["reasons"])] if report["reasons"] else [])])
     return "\n".join([report["name"], *(f"  {label:<9}{text}" for label, text in lines.items())])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,7 +20,9 @@ from torch import Tensor
 
 from bundle.data import PairFiles, pairs_to_register
 from bundle.geometry import apply_affine, swap_ras_lps
+from bundle.io import read_landmarks
 from bundle.lung import LungRegiond
+from bundle.quality import Evidence, Verdict
 from bundle.reports import SaveRegistrationd, ScoreRegistrationd, save_registration
 from bundle.transforms import (
     ContentHashd,
@@ -97,7 +101,8 @@ def register(registered: Register, tmp_path: Path) -> Register:
 
     def run(**options: Any) -> tuple[SyntheticPair, dict[str, Any]]:
         written, pair = registered(**options)
-        return written, {**pair, "output_dir": str(tmp_path / "out")}
+        verdict = Verdict("ok", ())
+        return written, {**pair, "evidence": Evidence(), "verdict": verdict, "output_dir": str(tmp_path / "out")}
 
     return run
 
@@ -331,6 +336,48 @@ def test_an_interrupted_write_leaves_no_half_written_file(
     assert set(names) < set(FILES)  # and no temporary ones
 
 
+def test_results_of_an_earlier_run_that_this_one_does_not_write_are_removed(register: Register, weights: Path) -> None:
+    _, pair = register()
+    folder = save(pair, weights, write=["transform"])
+    (folder / "notes.txt").write_text("the user's own")
+    without = {key: value for key, value in pair.items() if key not in ("mapped_landmarks", "fixed_landmarks")}
+    assert save(without, weights) == folder
+    names = {path.name for path in folder.iterdir()}
+    assert not names & {"transform.h5", "moving_landmarks.csv", "moving_landmarks.mrk.json"}
+    assert {"notes.txt", "report.json", "warped.nii.gz"} <= names
+
+
+def test_two_runs_into_one_folder_leave_the_results_of_one(
+    register: Register, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is held before its last file: the second waits, and then replaces all of them."""
+    _, first = register()
+    second = {**first, "warped": first["warped"] * 0 - 7}
+    started = threading.Event()
+
+    def draw(path: Path, **_: Any) -> None:
+        started.set()
+        time.sleep(0.5)
+        path.write_text("picture")
+
+    monkeypatch.setattr(save_registration, "draw_overview", draw)
+    other = threading.Thread(target=save, args=(first, weights))
+    other.start()
+    assert started.wait(60)
+    folder = save(second, weights)
+    other.join()
+    assert np.unique(np.asarray(nib.load(folder / "warped.nii.gz").dataobj)).tolist() == [-7]
+    assert (folder / "report.json").exists()
+
+
+def test_names_of_the_fixed_landmarks_are_written_with_the_mapped_ones(register: Register, weights: Path) -> None:
+    _, pair = register()
+    names = [(f"F-{number}", f"tip {number}") for number in range(len(pair["mapped_landmarks"]))]
+    folder = save({**pair, "landmark_names": json.dumps(names)}, weights)
+    for name in ("moving_landmarks.csv", "moving_landmarks.mrk.json"):
+        assert list(read_landmarks(folder / name, None).names) == names
+
+
 def test_a_whole_image_region_is_reported_as_such(weights: Path, register: Register) -> None:
     _, pair = register()
     pair["moving_lungs_found"] = False
@@ -356,3 +403,14 @@ def test_landmarks_at_fixed_points_land_where_the_geometry_says(register: Regist
     ddf = torch.stack([pair["pred"][:, i, j, k] for i, j, k in near.tolist()]).double()
     rough = apply_affine(pair["grid_to_moving"], q + ddf)  # nearest voxel instead of trilinear
     assert (rough - pair["mapped_landmarks"]).norm(dim=1).max() < 2.0
+
+
+def test_a_failed_registration_is_marked_until_it_succeeds(register: Register, weights: Path) -> None:
+    _, pair = register()
+    reasons = ("only 10 % of the vessels have a counterpart near by", "no geometry")
+    out = save({**pair, "verdict": Verdict("failed", reasons)}, weights)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "FAILED.txt"])
+    assert (out / "FAILED.txt").read_text().splitlines()[1:] == list(reasons)
+    report = json.loads((out / "report.json").read_text())
+    assert (report["verdict"], report["reasons"]) == ("failed", list(reasons))
+    assert sorted(path.name for path in save(pair, weights).iterdir()) == FILES

@@ -23,6 +23,8 @@ def report() -> dict[str, Any]:
         },
         "lncc": {"aligned": 0.25, "registered": 0.75},
         "warnings": [],
+        "verdict": "ok",
+        "reasons": [],
         "seconds_by_step": {"LoadImaged": 1.0, "Network": 4.0, "InstanceOptimization": 30.0},
     }
 
@@ -37,12 +39,14 @@ def test_the_summary_says_what_happened_and_where_the_files_are(report: dict[str
         "  folding  0.500 % of the lung voxels; SDlogJ 0.125",
         "  time     40.0 s (instance optimisation 30.0 s, network 4.0 s)",
         f"  files    {tmp_path}: report.json, warped.nii.gz",
+        "  verdict  ok",
     ]
 
 
 def test_without_landmarks_there_is_no_tre_and_warnings_are_listed(report: dict[str, Any], tmp_path: Path) -> None:
     report["scores"]["tre_mm"] = None
-    report["warnings"] = ["one", "two"]
+    report |= {"warnings": ["one", "two", "three"], "verdict": "check", "reasons": ["three", "four"]}
     lines = summarize_report(report, tmp_path).splitlines()
     assert not any("TRE" in line for line in lines)
     assert "  warnings one; two" in lines
+    assert lines[-1] == "  verdict  check: three; four"

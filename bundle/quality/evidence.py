@@ -1,0 +1,146 @@
+"""Measure how plausible a registered pair is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.metrics import compute_dice
+from torch import Tensor
+
+from bundle.geometry import apply_affine, sample_points, spacing_mm, warp
+from bundle.quality.vessel_residual import VesselResidual, vessel_residual
+from bundle.resample import coarsen
+from bundle.transforms import put_on_grid, world_transform
+
+NAN = float("nan")
+VESSEL_VOXEL_MM = 2.0  # of the grid on which vessels are matched; the match is finer than a voxel
+DENSITY_HU = (-1000.0, 200.0)
+MAX_POINTS = 2000  # of the lungs, where the transform is examined
+Pair = Mapping[Hashable, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Measurements of one registered pair; NaN marks missing values.
+
+    Args:
+        lungs_missing: number of scans (0 to 2) without lungs.
+        volume_ratio: lung volume of the moving scan relative to the fixed scan.
+        mass_ratio: mass of the moving lungs, from their density, relative to the fixed lungs; breathing keeps it.
+        lung_overlap: Dice of the fixed lungs and the warped moving lungs.
+        lungs_covered: share of the fixed lungs that the transform maps into the moving scan.
+        lncc: mean squared LNCC in the fixed lungs after registration.
+        lncc_gain: its increase since the initial alignment.
+        vessels_matched: share of the vessels with a counterpart near their registered position.
+        vessel_residual_mm: 75th percentile of the distance to the counterpart.
+        inverse_consistency_mm: 95th percentile of |T^-1(T(x)) - x| in the lungs.
+        folding_percent: of the whole transform in the lungs.
+        scale_change: largest factor by which the initial alignment stretches or shrinks an axis.
+        rotation_deg: of the initial alignment.
+        displacement_mm: 99th percentile, in the lungs, of the displacement that remains after the initial alignment.
+    """
+
+    lungs_missing: float = NAN
+    volume_ratio: float = NAN
+    mass_ratio: float = NAN
+    lung_overlap: float = NAN
+    lungs_covered: float = NAN
+    lncc: float = NAN
+    lncc_gain: float = NAN
+    vessels_matched: float = NAN
+    vessel_residual_mm: float = NAN
+    inverse_consistency_mm: float = NAN
+    folding_percent: float = NAN
+    scale_change: float = NAN
+    rotation_deg: float = NAN
+    displacement_mm: float = NAN
+
+
+def gather_evidence(pair: Pair) -> Evidence:
+    """Evidence of a pair (`bundle.data.Pair`) after `ScoreRegistrationd`."""
+    fixed_mm = _lung_points_mm(pair["fixed_mask"])
+    moved_mm = world_transform(pair).transform_points_mm(fixed_mm)
+    aligned_mm = apply_affine(pair["initial_affine"].double(), fixed_mm)
+    in_moving = _within(pair["moving"], moved_mm)
+    vessels = _vessels(pair)
+    scale_change, rotation_deg = _linear_part(pair["initial_affine"])
+    return Evidence(
+        lungs_missing=2.0 - float(pair["fixed_lungs_found"]) - float(pair["moving_lungs_found"]),
+        volume_ratio=_volume_ml(pair["moving_mask"]) / _volume_ml(pair["fixed_mask"]),
+        mass_ratio=_mass_g(pair["moving"], pair["moving_mask"]) / max(_mass_g(pair["fixed"], pair["fixed_mask"]), 1e-6),
+        lung_overlap=_overlap(pair),
+        lungs_covered=float(in_moving.double().mean()),
+        lncc=float(pair["lncc_registered"]),
+        lncc_gain=float(pair["lncc_registered"]) - float(pair["lncc_aligned"]),
+        vessels_matched=vessels.matched,
+        vessel_residual_mm=vessels.quantile_mm(0.75),
+        inverse_consistency_mm=_inverse_consistency_mm(pair, fixed_mm[in_moving], moved_mm[in_moving]),
+        folding_percent=float(pair["folding_percent"]),
+        scale_change=scale_change,
+        rotation_deg=rotation_deg,
+        displacement_mm=float((moved_mm - aligned_mm).norm(dim=1).quantile(0.99)),
+    )
+
+
+def _lung_points_mm(mask: MetaTensor) -> Tensor:
+    """Points (N, 3), RAS mm, spread over the lungs."""
+    inside = mask.as_tensor()[0].nonzero()
+    return apply_affine(mask.affine.double(), inside[:: max(1, len(inside) // MAX_POINTS)].double())
+
+
+def _within(scan: MetaTensor, points_mm: Tensor) -> Tensor:
+    """Whether points (N, 3), RAS mm, lie in a scan."""
+    points_vox = apply_affine(torch.linalg.inv(scan.affine.double()), points_mm)
+    return ((points_vox >= -0.5) & (points_vox <= torch.tensor(scan.shape[1:]) - 0.5)).all(dim=1)
+
+
+def _vessels(pair: Pair) -> VesselResidual:
+    """Match the vessels of the registered pair on its grid, which is the same for the usual voxel sizes of scans."""
+    volumes = (torch.as_tensor(pair["image"])[:1], pair["warped_net"], pair["mask_net"])
+    fixed, warped, mask = (
+        coarsen(MetaTensor(torch.as_tensor(volume).float().cpu(), affine=pair["grid_to_fixed"]), VESSEL_VOXEL_MM)
+        for volume in volumes
+    )
+    x, y, z = spacing_mm(fixed.affine.double()).tolist()
+    return vessel_residual(fixed[0].as_tensor(), warped[0].as_tensor(), mask[0].as_tensor(), (x, y, z))
+
+
+def _overlap(pair: Pair) -> float:
+    """Dice of the fixed lungs and the warped moving lungs on the network grid."""
+    fixed = torch.as_tensor(pair["mask_net"]).cpu()[None] > 0.5
+    height, width, depth = fixed.shape[2:]
+    moving = put_on_grid(pair["moving_mask"], (height, width, depth), pair["grid_to_moving"].cpu()).as_tensor()
+    warped = warp(moving[None].float(), torch.as_tensor(pair["pred"])[None].float().cpu()) > 0.5
+    return float(compute_dice(warped, fixed))
+
+
+def _inverse_consistency_mm(pair: Pair, fixed_mm: Tensor, moved_mm: Tensor) -> float:
+    """95th percentile of the distance to which the inverse field brings moved points (N, 3) back; NaN without any."""
+    if not len(fixed_mm):
+        return NAN
+    inverse = pair["inverse_displacement_mm"]
+    points_vox = apply_affine(torch.linalg.inv(inverse.affine.double()), moved_mm)
+    back_mm = moved_mm + sample_points(inverse.as_tensor().float(), points_vox.T.float()).T.double()
+    return float((back_mm - fixed_mm).norm(dim=1).quantile(0.95))
+
+
+def _linear_part(affine: Tensor) -> tuple[float, float]:
+    """Largest change of length, as a factor from 1, and rotation, degrees, of an affine (4, 4): polar decomposition."""
+    left, scales, right = torch.linalg.svd(affine[:3, :3].double())
+    cosine = ((torch.trace(left @ right) - 1) / 2).clamp(-1, 1)
+    return float(torch.maximum(scales.max(), 1 / scales.min())), float(torch.rad2deg(torch.acos(cosine)))
+
+
+def _mass_g(scan: MetaTensor, mask: MetaTensor) -> float:
+    """Mass of the lungs: HU -1000 to 0 are densities of 0 to 1 g/ml."""
+    inside = scan.as_tensor()[mask.as_tensor() > 0].double()
+    return float((inside.clamp(*DENSITY_HU) - DENSITY_HU[0]).mean()) / 1000 * _volume_ml(mask)
+
+
+def _volume_ml(mask: MetaTensor) -> float:
+    voxel_ml = float(torch.linalg.det(mask.affine[:3, :3].double()).abs()) / 1000
+    return float((mask.as_tensor() > 0).sum()) * voxel_ml

@@ -1,0 +1,1 @@
+"""Calibration of the verdict on good pairs and deliberate failures."""
