@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import signature
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import fire
 
+from bundle.refusals import refusals
+
 Command = Callable[..., None]
+DEBUG = "--debug"
+FLAGS = {"true": True, "false": False}
 FLAG = re.compile(r"(--?)([A-Za-z][\w-]*)(=.*)?", re.DOTALL)
 
 
@@ -19,6 +27,9 @@ def run(
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Call a function, or one of several by its subcommand, with command-line arguments.
+
+    A refused input ends the process with exit code 2 and the reason as the last line, without a traceback unless
+    `--debug` is given; Ctrl-C ends it with 130.
 
     Args:
         component: the function, or the functions by subcommand.
@@ -36,7 +47,77 @@ def run(
         if new in accepted and old not in accepted
     }
     end = words.index("--") if "--" in words else len(words)  # after it stand fire's own flags
-    fire.Fire(component, [_renamed(word, names) for word in words[:end]] + words[end:])
+    given = [word for word in words[:end] if word != DEBUG]
+    with refusals(debug=len(given) < end):
+        for command in component.values() if isinstance(component, Mapping) else [component]:
+            fire.decorators.SetParseFns(**_readers(command))(command)
+        renamed = [_renamed(word, names) for word in given]
+        if callable(called):
+            texts = {name for name, read in _readers(called).items() if read is str}
+            renamed = _with_values(renamed, set(accepted), texts)
+        fire.Fire(component, renamed + words[end:])
+
+
+def _readers(command: Command) -> dict[str, Callable[[str], Any]]:
+    """How the words of each option become its value, by its annotation; others are left to fire.
+
+    Texts arrive exactly as typed (`20240115`, `1e5`, `[x]`, `case#2`, `True`); `--inverse false` is not a text, which
+    would count as true.
+    """
+    readers: dict[str, Callable[[str], Any]] = {}
+    for name, hint in get_type_hints(command).items():
+        kinds = [hint, *(get_args(hint) if get_origin(hint) in (Union, UnionType) else ())]
+        if name == "return":
+            continue
+        if _is_text(hint):
+            readers[name] = str
+        elif kind := next((kind for kind in (bool, int, float) if kind in kinds), None):
+            readers[name] = partial(_read, name, kind, NoneType in kinds)
+    return readers
+
+
+def _read(name: str, kind: type[bool] | type[int] | type[float], is_optional: bool, text: str) -> Any:
+    """The value of an option. Raises: ValueError naming it."""
+    if is_optional and text.lower() == "none":
+        return None
+    try:
+        value = FLAGS[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise ValueError(f"--{name}: expected {expected}, got {text!r}") from None
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"--{name}: expected a finite number, got {text!r}")
+    return value
+
+
+def _with_values(words: Sequence[str], options: set[str], texts: set[str]) -> list[str]:
+    """The words with every text option and its value as one, as fire takes values that begin with a dash.
+
+    Raises: ValueError for a text option without a value, which fire would make the text "True".
+    """
+    joined: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if _option(word) not in texts or "=" in word:
+            joined.append(word)
+            continue
+        value = next(rest, None)
+        if value is None or _option(value) in options:
+            raise ValueError(f"{word}: expected a value, got {'none' if value is None else f'the option {value}'}")
+        joined.append(f"{word}={value}")
+    return joined
+
+
+def _option(word: str) -> str | None:
+    """The name of the option that a word gives; None if it is none."""
+    flag = FLAG.fullmatch(word)
+    return None if flag is None else flag[2].replace("-", "_")
+
+
+def _is_text(hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return all(isinstance(value, str) for value in get_args(hint))
+    return hint is str or (get_origin(hint) in (Union, UnionType) and any(map(_is_text, get_args(hint))))
 
 
 def quiet() -> None:
@@ -45,7 +126,7 @@ def quiet() -> None:
     import warnings
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("ignite").setLevel(logging.WARNING)
+    logging.getLogger("ignite").setLevel(logging.CRITICAL)  # it repeats every error
     logging.getLogger("monai").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"monai\b")
 

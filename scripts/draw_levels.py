@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
 
 from scripts.cli import run
 
 if TYPE_CHECKING:
     from bundle.networks import RRN
 
+CONFIG = Path(__file__).absolute().parents[1] / "configs" / "inference.json"
 log = logging.getLogger(__name__)
 
 
@@ -18,7 +22,7 @@ def draw_levels(
     fixed: str,
     moving: str,
     output_dir: str,
-    config: str = "configs/inference.json",
+    config: str = str(CONFIG),
     model: str | None = None,
 ) -> None:
     """Write levels.png (field of each level) and warped.png (fixed, moving, warped) of a pair to OUTPUT_DIR.
@@ -31,15 +35,11 @@ def draw_levels(
         model: weights file with its recipe beside it; default: `weights` of the config.
     """
     import torch
-    from monai.bundle import ConfigParser
 
-    from bundle.data import PairFiles, make_pair
+    from bundle.data import PairFiles, config_with, make_pair
     from bundle.io import check_weights
 
-    parser = ConfigParser()
-    parser.read_config(config)
-    if model is not None:
-        parser.update({"weights": model})
+    parser = config_with(config, {"weights": model})
     weights, recipe = (parser.get_parsed_content(name) for name in ("weights", "recipe"))
     state = torch.load(weights, map_location="cpu", weights_only=True)
     check_weights(weights, state)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
 
 from scripts.cli import run
 

@@ -13,10 +13,12 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
+
 from scripts.cli import run
 
 log = logging.getLogger(__name__)
-BUNDLE_ROOT = Path(__file__).resolve().parents[1]
+BUNDLE_ROOT = Path(__file__).absolute().parents[1]
 NAME = "lung_ct_registration"
 CONTENT = ("LICENSE", "README.md", "bundle", "configs", "docs", "models", "requirements.txt", "scripts")
 LARGE_BYTES = 25_000_000  # size limit of the zoo's git repository
@@ -39,7 +41,7 @@ def package(output_dir: str, url: str | None = None) -> None:
 
     from bundle.io import atomic_path, check_weights
 
-    folder = Path(output_dir).resolve()
+    folder = Path(output_dir).absolute()
     if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
         raise FileExistsError(f"{output_dir}: expected a new or an empty folder, found a file or a folder with files")
     address = url or (folder / "large_files").as_uri()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
 
 from scripts.cli import run
 
@@ -26,7 +29,7 @@ def prepare_dirlab(
         output_dir: folder, created if missing.
         training: cases for the section `training`, such as copd1,copd2; all others go to `test`.
         validation: cases for the section `validation`.
-    Raises: SystemExit if no case is usable; ValueError if TRAINING or VALIDATION names an unknown or unusable case.
+    Raises: ValueError if no case is usable, or TRAINING or VALIDATION names an unknown or unusable one.
     """
     from bundle.data.dirlab_pairs import case_names, convert_case, write_pairs
     from bundle.data.pairs import PAIRS_FILE
@@ -47,7 +50,7 @@ def prepare_dirlab(
     for case in cases:
         log.info("%-7s %s", case.name, problems.get(case.name, "ok") if case.name not in usable else "ok")
     if not usable:
-        raise SystemExit(f"{source}: none of its DIR-Lab cases can be used")
+        raise ValueError(f"{source}: none of its DIR-Lab cases can be used")
     log.info("%d cases in %s", len(usable), folder / PAIRS_FILE)
 
 

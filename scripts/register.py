@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
 
 from scripts.cli import quiet, run
 
-BUNDLE_ROOT = Path(__file__).resolve().parents[1]
+BUNDLE_ROOT = Path(__file__).absolute().parents[1]
 
 
 def register(
@@ -24,10 +28,15 @@ def register(
     spacing_mm: float | None = None,
     weights: str | None = None,
     write: str | Sequence[str] | None = None,
+    fixed_series: str | None = None,
+    moving_series: str | None = None,
+    landmark_system: Literal["dirlab", "voxel0", "lps", "ras"] | None = None,
 ) -> None:
     """Warp MOVING to FIXED and write the result, the displacement field in mm and a report to OUTPUT_DIR.
 
-    Scans may be NIfTI, MHA/MHD, NRRD or a folder with one DICOM series, each on its own grid.
+    Scans may be NIfTI, MHA/MHD, NRRD or a DICOM folder, each on its own grid. A DICOM folder is searched with its
+    subfolders; its only CT volume is read. The last line is the verdict on the result; the exit code is 3 if it is
+    "failed".
 
     Args:
         fixed: scan whose grid carries the results, inhale for lungs.
@@ -44,18 +53,36 @@ def register(
         spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
         weights: weights file of the network, with its recipe beside it; the released one by default.
         write: further results, separated by commas: transform (the result as an ITK transform, transform.h5).
+        fixed_series: series of the DICOM folder FIXED, of several: its SeriesInstanceUID, or a regular expression that
+            occurs in its SeriesDescription, in any case; "#" and a name choose one of its phases: "UID#30".
+        moving_series: series of the DICOM folder MOVING, given in the same way.
+        landmark_system: coordinates of landmark files that state none: "dirlab" (voxels from 1), "voxel0" (voxels from
+            0), "lps" or "ras" (mm).
     """
-    from monai.bundle import ConfigParser
+    from bundle.formats import check_files
+
+    check_files(  # before the seconds that torch takes to load
+        {"fixed": fixed, "moving": moving, "fixed_mask": fixed_mask, "moving_mask": moving_mask},
+        {"fixed_landmarks": fixed_landmarks, "moving_landmarks": moving_landmarks, "weights": weights}
+        | {"initial_transform": initial_transform},
+        {"fixed": fixed_series, "moving": moving_series},
+    )
+    from bundle.data import config_with
+    from bundle.quality import write_verdicts
+    from bundle.refusals import FAILED
 
     options = {
         "fixed": fixed,
         "moving": moving,
         "output_dir": output_dir,
+        "fixed_series": fixed_series,
+        "moving_series": moving_series,
         "fixed_mask": fixed_mask,
         "moving_mask": moving_mask,
         "fixed_landmarks": fixed_landmarks,
         "moving_landmarks": moving_landmarks,
         "initial_transform": initial_transform,
+        "landmark_system": landmark_system,
         "refine": refine,
         "refine_budget_s": refine_budget_s,
         "spacing_mm": spacing_mm,
@@ -63,12 +90,11 @@ def register(
         "write": write.split(",") if isinstance(write, str) else write,
     }
     quiet()
-    parser = ConfigParser()
-    parser.read_config(BUNDLE_ROOT / "configs" / "inference.json")
-    parser.update(
-        {"bundle_root": str(BUNDLE_ROOT), **{key: value for key, value in options.items() if value is not None}}
-    )
-    parser.get_parsed_content("inference")
+    parser = config_with(BUNDLE_ROOT / "configs" / "inference.json", options)
+    pairs = parser.get_parsed_content("pairs")  # what is wrong with them is known before the network is built
+    parser.get_parsed_content("evaluator").run()  # not the expression in the config: eval() marks Ctrl-C as unhandled
+    if write_verdicts(pairs, parser.get_parsed_content("output_dir")):
+        raise SystemExit(FAILED)
 
 
 if __name__ == "__main__":

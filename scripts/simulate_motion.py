@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
 
 from scripts.cli import run
 
@@ -37,9 +40,14 @@ def write(
         workers: pairs generated at a time, in threads; each needs about 3 GB. Pairs do not depend on it.
     Raises: ValueError if two scans have the same file name, or no lung is found in a scan.
     """
+    from bundle.formats import check_image_file
+
+    names = [scans] if isinstance(scans, str) and Path(scans).exists() else scans  # a name may hold a comma
+    paths = [Path(scan) for scan in (names.split(",") if isinstance(names, str) else names)]
+    for path in paths:
+        check_image_file(path)  # before the seconds that torch takes to load
     from bundle.synthetic.breath.dataset import write_breaths
 
-    paths = [Path(scan) for scan in (scans.split(",") if isinstance(scans, str) else scans)]
     file = write_breaths(
         output_dir,
         scans=paths,
@@ -61,6 +69,9 @@ def draw(scan: str, output: str = "docs/pictures/simulated_motion.png", seed: in
         seed: equal seeds give equal pairs.
     Raises: ValueError if no lung is found in the scan.
     """
+    from bundle.formats import check_image_file
+
+    check_image_file(scan)
     from bundle.synthetic.breath import RandSimulateMotiond
     from bundle.synthetic.breath.dataset import read_with_lungs
     from bundle.synthetic.breath.picture import draw_simulated_motion

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 
 import bundle
 from bundle.io import read_recipe
+from bundle.transforms import NetworkGridd
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.json") if path.name != "metadata.json")
@@ -60,14 +63,14 @@ def test_no_line_of_a_config_is_longer_than_the_style_allows(path: Path) -> None
 
 @pytest.mark.parametrize("name", ["train.json", "inference.json", "evaluate.json"])
 def test_every_id_of_a_config_is_used(name: str) -> None:
-    """By another id of the same file, by one that imports it, by MONAI itself, or by whoever calls the run."""
+    """By another id of the file, by MONAI itself, or by whoever calls the run."""
     config = load(name)
-    files = {name, "inference.json", "evaluate.json"} if name != "train.json" else {name}
-    text = "".join((ROOT / "configs" / file).read_text() for file in files)
+    text = (ROOT / "configs" / name).read_text()
     called = {"_desc_", "imports", "bundle_root", "initialize", "run", "training", "inference", "evaluate"}
     hosts_read = {"dataset_dir", "pre_transforms", "post_transforms"}  # MONAI of every config, MONAI Label
+    hosts_read |= {"network_def", "inferer", "dataset", "evaluator"}  # MONAI of configs that infer
     for key in {key for key in config if not key.startswith("_desc_")} - called - hosts_read:
-        assert re.search(rf"@{key}\b|::{key}\b", text), f"{name}: nothing refers to {key!r}"
+        assert re.search(rf"@{key}\b", text), f"{name}: nothing refers to {key!r}"
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -87,6 +90,35 @@ def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> N
             assert f"@{key}" in text or child in ("sampler", "shuffle", "schedule"), f"{name}: nothing uses {key}"
 
 
+def test_evaluation_sets_options_of_inference_and_repeats_nothing_else() -> None:
+    evaluate, inference = load("evaluate.json"), load("inference.json")
+    values = evaluate["inference"]["values"]
+    assert values.keys() <= inference.keys()
+    nulls = {key for key, value in evaluate.items() if value is None}
+    assert nulls < values.keys()
+    assert {key for key, value in values.items() if value != f"@{key}"} == {"save"}
+    same = {key for key in evaluate.keys() & inference.keys() if evaluate[key] == inference[key]}
+    assert same - nulls == {"bundle_root", "weights", "device"}  # which their users expect to find
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_no_config_depends_on_the_working_folder(path: Path) -> None:
+    assert '"%' not in path.read_text(), "MONAI's macros take files by their path from the working folder"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "word"), [("inference", "expected either --fixed"), ("evaluate", "no such"), ("training", "no such")]
+)
+def test_a_config_is_run_from_any_folder_by_monai_s_command(name: str, word: str, tmp_path: Path) -> None:
+    """As far as its check of the input, whose reason is the last line."""
+    file = ROOT / "configs" / f"{'train' if name == 'training' else name}.json"
+    command = [sys.executable, "-m", "monai.bundle", "run", name, "--config_file", file, "--dataset_dir", "missing"]
+    done = subprocess.run([*command, "--output_dir", "out"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, word in done.stderr.splitlines()[-1]) == (2, True), done.stderr[-2000:]
+    assert not list(tmp_path.iterdir())
+
+
 def test_inference_prepares_scans_as_training_does_with_the_settings_of_the_recipe() -> None:
     train, inference = load("train.json"), load("inference.json")
     settings = {
@@ -94,6 +126,7 @@ def test_inference_prepares_scans_as_training_does_with_the_settings_of_the_reci
         "@spatial_size": "$@recipe.spatial_size",
         "@network_spacing_mm": "@spacing_mm",  # the grid of the field; the inferer gives the network its own voxels
         "@margin_mm": "$@recipe.margin_mm",
+        "@window_hu": "$@recipe.window_hu",
         "@window_hu#low": "$@recipe.window_hu['low']",
         "@window_hu#high": "$@recipe.window_hu['high']",
     }
@@ -204,6 +237,33 @@ def test_inference_has_every_property_monai_asks_for(small_phantoms: Path) -> No
     )
     workflow.initialize()
     assert workflow.check_properties() == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_root")
+def test_evaluation_has_every_property_monai_asks_for_and_takes_options_as_inference_does(
+    small_phantoms: Path, tmp_path: Path
+) -> None:
+    workflow = ConfigWorkflow(
+        workflow_type="infer",
+        config_file="configs/evaluate.json",
+        dataset_dir=str(small_phantoms),
+        output_dir=str(tmp_path),
+        mirror="false",
+        spacing_mm=3.0,
+        refine="none",
+        device="cpu",
+        bundle_root=".",
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    inferer = workflow.inferer
+    assert (inferer.mirror, inferer.instance_optimization) == (False, None)
+    assert [pair["name"] for pair in workflow.dataset.data] == ["test_00", "test_01"]
+    grid = next(step for step in workflow.dataset.transform.transforms if isinstance(step, NetworkGridd))
+    assert grid.grid.keywords["grid_spacing_mm"] == 3.0
+    assert workflow.evaluator.inferer is inferer
+    assert str(workflow.device) == "cpu"
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.cli import DEBUG
 from tests.test_figures import section, table_rows
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +85,8 @@ def test_every_command_has_the_options_it_is_called_with(page: str) -> None:
 
 @pytest.mark.parametrize("page", MARKDOWN)
 def test_every_option_that_is_named_exists(page: str) -> None:
-    known = HOST_OPTIONS | config_ids([f"configs/{path.name}" for path in (ROOT / "configs").glob("*.json")])
+    known = HOST_OPTIONS | {DEBUG.removeprefix("--")}
+    known |= config_ids([f"configs/{path.name}" for path in (ROOT / "configs").glob("*.json")])
     for script in ("apply", "package", "prepare_dirlab", "register", "deploy.app"):
         known |= options_of(f"scripts.{script}", "")
     assert set(re.findall(r"`--(\w+)", TEXTS[page])) <= known

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from monai.data import MetaTensor
 
 from bundle import register_pair
 from bundle.geometry import swap_ras_lps
-from bundle.io import read_image
+from bundle.io import read_image, read_labels
 from bundle.register import Registration, workflow
 from scripts.register import register
 from tests.conftest import SyntheticPair
+from tests.formats.dicom.conftest import write_series
 from tests.grids import from_sitk
 
 COARSE = {"refine": "none", "spacing_mm": 8.0, "network_spacing_mm": 8.0}
@@ -112,10 +114,31 @@ def test_an_unknown_option_is_refused(synthetic_pair: Callable[..., SyntheticPai
         register_pair(item["fixed"], item["moving"], options={"refinement": "none"})
 
 
-def test_a_mask_on_another_grid_is_refused(synthetic_pair: Callable[..., SyntheticPair]) -> None:
+def test_a_mask_on_another_grid_is_resampled_and_one_in_another_place_refused(
+    synthetic_pair: Callable[..., SyntheticPair], from_files: Registration
+) -> None:
     item = synthetic_pair().item
-    with pytest.raises(ValueError, match="the mask has shape"):
-        register_pair(item["fixed"], item["moving"], fixed_mask=item["moving_mask"])
+    mask = sitk.Flip(sitk.ReadImage(item["fixed_mask"]), (True, False, True), False)
+    flipped = read_sitk_mask(mask)
+    registered = register_pair(
+        item["fixed"],
+        item["moving"],
+        fixed_mask=flipped,
+        moving_mask=item["moving_mask"],
+        fixed_landmarks=item["fixed_landmarks"],
+        initial_transform=item["initial_transform"],
+        options=COARSE,
+    )
+    torch.testing.assert_close(registered.displacement, from_files.displacement, atol=1e-4, rtol=0)
+    flipped.affine[2, 3] += 800.0
+    with pytest.raises(ValueError, match="the mask lies in another place than its scan"):
+        register_pair(item["fixed"], item["moving"], fixed_mask=flipped)
+
+
+def read_sitk_mask(image: sitk.Image) -> MetaTensor:
+    with tempfile.TemporaryDirectory() as folder:
+        sitk.WriteImage(image, f"{folder}/mask.nrrd")
+        return read_labels(f"{folder}/mask.nrrd")
 
 
 def test_landmarks_that_do_not_match_are_refused(synthetic_pair: Callable[..., SyntheticPair]) -> None:
@@ -159,3 +182,22 @@ def test_many_pairs_share_one_network(synthetic_pair: Callable[..., SyntheticPai
         register_pair(item["fixed"], item["moving"], initial_transform=item["initial_transform"], options=COARSE)
         networks.append(workflow(COARSE).get_parsed_content("network"))
     assert networks[0] is networks[1]
+
+
+def test_a_refused_pair_leaves_the_next_one_alone(synthetic_pair: Callable[..., SyntheticPair]) -> None:
+    item = synthetic_pair().item
+    hu = read_image(item["moving"])
+    display = MetaTensor((hu.as_tensor().clamp(-1000, 400) + 1000) / 1400, affine=hu.affine)
+    with pytest.raises(ValueError, match="values from 0 to 1, expected Hounsfield units"):
+        register_pair(item["fixed"], display, options=COARSE)
+    registered = register_pair(item["fixed"], hu, initial_transform=item["initial_transform"], options=COARSE)
+    assert registered.warped.shape == registered.pair["fixed"].shape
+
+
+def test_a_series_is_chosen_in_a_dicom_folder_only(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", seed=1, SeriesDescription="inhale")
+    write_series(tmp_path / "b", seed=2, SeriesDescription="exhale")
+    with pytest.raises(ValueError, match="expected one volume for series 'scout', found 0"):  # so the first was found
+        register_pair(tmp_path, tmp_path, fixed_series="inhale", moving_series="scout")
+    with pytest.raises(ValueError, match="fixed: expected a DICOM folder to choose series 'inhale' from, got an array"):
+        register_pair(np.zeros((8, 9, 10)), tmp_path, fixed_affine=np.eye(4), fixed_series="inhale")

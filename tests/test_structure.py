@@ -17,20 +17,24 @@ FOUNDATION = {"geometry", "resample"}
 ALLOWED = {
     "geometry": set(),
     "resample": {"geometry"},
-    "io": FOUNDATION,
+    "refusals": set(),
+    "formats": set(),  # without torch or ITK
+    "io": FOUNDATION | {"formats"},
     "losses": FOUNDATION,  # a loss never builds a network
     "networks": FOUNDATION,  # a network never reads a file
     "metrics": FOUNDATION | {"losses"},
     "transforms": FOUNDATION | {"io", "losses", "metrics"},
     "inferers": FOUNDATION | {"losses", "networks", "transforms"},
-    "data": FOUNDATION | {"io"},
+    "data": FOUNDATION | {"refusals", "formats", "io"},
+    "plausibility": FOUNDATION | {"io"},
     "lung": FOUNDATION | {"io", "metrics", "transforms"},
-    "reports": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "lung"},
+    "quality": FOUNDATION | {"refusals", "io", "transforms", "data", "lung"},
+    "reports": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "quality"},
     "synthetic": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "lung", "reports"},
     "handlers": FOUNDATION | {"io", "losses", "metrics", "networks", "data", "reports"},
-    "hosts": FOUNDATION | {"io", "metrics", "transforms", "inferers", "data", "lung", "reports"},
+    "hosts": FOUNDATION | {"formats", "io", "metrics", "transforms", "inferers", "data", "lung", "reports"},
     "apply": FOUNDATION | {"io", "transforms"},
-    "register": FOUNDATION | {"io", "transforms", "data", "reports", "apply"},
+    "register": FOUNDATION | {"refusals", "io", "transforms", "data", "reports", "apply"},
 }
 ALLOWED["scripts"] = set(ALLOWED)
 MAX_MODULES = 13  # of a folder, its __init__.py counted

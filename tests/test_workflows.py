@@ -125,7 +125,7 @@ def test_a_pairs_file_is_registered_into_one_folder_a_pair_and_goes_on_where_it_
     )  # fmt: skip
     run(*command)
     names = {f"{section}_{number:02d}" for section in ("training", "validation", "test") for number in (0, 1)}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "verdicts.csv"}
     report = json.loads((tmp_path / "test_00" / "report.json").read_text())
     assert report["scores"]["tre_none_mm"] > report["scores"]["tre_aligned_mm"]
     (tmp_path / "test_00" / "report.json").unlink()

@@ -1,8 +1,28 @@
 """Pairs of scans: what they consist of and where they come from."""
 
+from bundle.data.config_values import bundle_root, check_as_typed, config_with
 from bundle.data.flag import flag
-from bundle.data.pair import FILE_KEYS, Pair, PairFiles
+from bundle.data.pair import FILE_KEYS, OPTION_KEYS, Pair, PairFiles
+from bundle.data.pair_in_memory import PairPart, Points, Scan, as_volume, pair_in_memory
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
 from bundle.data.pairs_to_register import pairs_to_register
 
-__all__ = ["FILE_KEYS", "Pair", "PairFiles", "check_pairs", "flag", "make_pair", "pairs_to_register", "read_pairs"]
+__all__ = [
+    "FILE_KEYS",
+    "OPTION_KEYS",
+    "Pair",
+    "PairFiles",
+    "PairPart",
+    "Points",
+    "Scan",
+    "as_volume",
+    "bundle_root",
+    "check_as_typed",
+    "check_pairs",
+    "config_with",
+    "flag",
+    "make_pair",
+    "pair_in_memory",
+    "pairs_to_register",
+    "read_pairs",
+]

@@ -25,8 +25,8 @@ def convert_case(case: DirlabCase, folder: Path) -> None:
     """Write one case to `folder`, unless it is complete there. Raises: errors of the readers, before any writing."""
     if _is_complete(case.name, folder):
         return
-    fixed = read_landmarks_mm(case.file("fixed_landmarks"), case.header("fixed"))
-    moving = read_landmarks_mm(case.file("moving_landmarks"), case.header("moving"))
+    fixed = read_landmarks_mm(case.file("fixed_landmarks"), case.header("fixed"), system="dirlab")
+    moving = read_landmarks_mm(case.file("moving_landmarks"), case.header("moving"), system="dirlab")
     check_landmark_pair(case.file("fixed_landmarks"), fixed, case.file("moving_landmarks"), moving)
     volumes = {"fixed": case.read_volume_hu("fixed"), "moving": case.read_volume_hu("moving")}
     folder.mkdir(exist_ok=True)
@@ -50,7 +50,8 @@ def write_pairs(folder: Path, *, training: Sequence[str], validation: Sequence[s
     sections: dict[str, list[dict[str, str]]] = {"training": [], "validation": [], "test": []}
     for name in usable:
         section = "training" if name in training else "validation" if name in validation else "test"
-        sections[section].append({"name": name} | {role: f"{name}/{file}" for role, file in OUTPUTS.items()})
+        files = {role: f"{name}/{file}" for role, file in OUTPUTS.items()}
+        sections[section].append({"name": name, **files, "landmark_system": "lps"})
     if usable:
         with atomic_path(folder / PAIRS_FILE) as temporary:
             temporary.write_text(json.dumps(sections, indent=2) + "\n")
@@ -69,7 +70,7 @@ def case_names(value: str | Sequence[str]) -> list[str]:
 def _is_complete(name: str, folder: Path) -> bool:
     pair = {role: str(folder / file) for role, file in OUTPUTS.items()}
     try:
-        check_pairs([{"name": name} | pair])
+        check_pairs([{"name": name, "landmark_system": "lps"} | pair])
     except (FileNotFoundError, ValueError):
         return False
     return True

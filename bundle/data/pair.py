@@ -23,6 +23,9 @@ class PairFiles:
         fixed_landmarks, moving_landmarks: matching points.
         initial_transform: linear ITK transform, fixed to moving; replaces the initial alignment.
         displacement: ground-truth field of a synthetic pair, for training.
+        fixed_series, moving_series: series of a DICOM folder with several: SeriesInstanceUID, or a regular expression
+            that occurs in the SeriesDescription; `#` and a name choose a phase (`UID#30`).
+        landmark_system: coordinates of landmark files that state none: see `bundle.io.read_landmarks`.
     """
 
     fixed: File = None
@@ -33,14 +36,18 @@ class PairFiles:
     moving_landmarks: File = None
     initial_transform: File = None
     displacement: File = None
+    fixed_series: str | None = None
+    moving_series: str | None = None
+    landmark_system: str | None = None
 
     def given(self) -> dict[str, str]:
-        """The files that are given, by key."""
-        values = {key: getattr(self, key) for key in FILE_KEYS}
+        """The files and options that are given, by key."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {key: str(value) for key, value in values.items() if value not in (None, "")}
 
 
-FILE_KEYS = tuple(field.name for field in fields(PairFiles))
+OPTION_KEYS = ("fixed_series", "moving_series", "landmark_system")  # not files
+FILE_KEYS = tuple(field.name for field in fields(PairFiles) if field.name not in OPTION_KEYS)
 
 
 class Pair(TypedDict, total=False):
@@ -54,17 +61,25 @@ class Pair(TypedDict, total=False):
     output_dir: str
     fixed: MetaTensor  # (1, H, W, D), HU, own grid
     moving: MetaTensor
+    fixed_series: str  # of a DICOM folder with several
+    moving_series: str
     fixed_mask: MetaTensor  # (1, H, W, D) uint8, on the grid of its scan
     moving_mask: MetaTensor
     fixed_landmarks: Tensor  # (N, 3) float64, mm
     moving_landmarks: Tensor
+    landmark_system: str  # of files that state none
+    landmark_names: str  # JSON list of the label and description of each fixed landmark
+    warnings: list[str]  # HounsfieldUnitsd and later steps; None after an engine if empty
     fixed_sha256: str  # ContentHashd
     moving_sha256: str
     # LungRegiond
+    fixed_lungs: MetaTensor  # (1, H, W, D) uint8, 1 right, 2 left; until InitialAlignmentd
+    moving_lungs: MetaTensor
     fixed_lungs_found: bool  # False: the whole image is the region
     moving_lungs_found: bool
     fixed_mask_given: bool  # the user's own
     moving_mask_given: bool
+    implausible: list[str]  # PlausibleGeometryd: signs of a wrong header; None after an engine if empty
     # InitialAlignmentd, ReadInitialTransformd
     initial_affine: Tensor  # (4, 4) float64, fixed world to moving world, mm
     # NetworkGridd

@@ -3,27 +3,29 @@
     {"training": [{"name": "copd1", "fixed": "copd1/inhale.nii.gz", "moving": "copd1/exhale.nii.gz", ...}],
      "validation": [...], "test": [...]}
 
-Paths are relative to the file. Keys: `name` and those of `PairFiles`; `fixed` and `moving` are required.
+Paths are relative to the file as it is named, which may be a symbolic link. Keys: `name` and those of `PairFiles`;
+`fixed` and `moving` are required.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.pair import FILE_KEYS, PairFiles
-from bundle.io import check_header, check_landmark_pair, check_mask, read_landmarks_mm
+from bundle.data.config_values import check_as_typed
+from bundle.data.pair import FILE_KEYS, OPTION_KEYS, PairFiles
+from bundle.formats import read_json
+from bundle.io import check_header, check_landmark_pair, check_mask, check_mask_file, check_system, read_landmarks
 
 PAIRS_FILE = "pairs.json"
 REQUIRED_KEYS = ("name", "fixed", "moving")
-KEYS = ("name", *FILE_KEYS)
+KEYS = ("name", *FILE_KEYS, *OPTION_KEYS)
 HELP = (
     "DIR-Lab is free after registration at https://www.dir-lab.com (today: https://med.emory.edu/departments/"
     "radiation-oncology/research-laboratories/deformable-image-registration/); then run: "
-    "python -m scripts.prepare_dirlab --source RAW --out DIR, and pass "
+    "python -m scripts.prepare_dirlab --source RAW --output_dir DIR, and pass "
     "--dataset_dir DIR. To run on embedded data instead, leave dataset_dir out."
 )
 
@@ -42,6 +44,7 @@ def read_pairs(path: str | Path | Sequence[str | Path], *, section: str | Sequen
     if not isinstance(path, (str, Path)):
         parts = [(_find(Path(part)), read_pairs(part, section=section)) for part in path]
         return [pair | {"name": f"{file.parent.name}_{pair['name']}"} for file, pairs in parts for pair in pairs]
+    check_as_typed({"dataset_dir": path})
     file = _find(Path(path))
     content = _parse(file)
     sections = [section] if isinstance(section, str) else list(section)
@@ -74,7 +77,8 @@ def make_pair(files: PairFiles) -> dict[str, str]:
     Raises: ValueError if a scan is missing; FileNotFoundError naming the argument and the path.
     """
     given = files.given()
-    return _resolve("pair", {"name": Path(given.get("fixed", "")).resolve().name.split(".")[0], **given}, Path.cwd())
+    name = Path(os.path.abspath(given.get("fixed", ""))).name.split(".")[0]
+    return _resolve("pair", {"name": name or "pair", **given}, Path.cwd())
 
 
 def check_pairs(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -102,14 +106,11 @@ def _find(path: Path) -> Path:
     file = path / PAIRS_FILE if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"{path}: no {PAIRS_FILE} in this folder. {HELP}")
-    return file.resolve()
+    return file.absolute()  # not resolved: a link's own name has the suffix, and its folder the other files
 
 
 def _parse(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}, line {error.lineno}: malformed JSON: {error.msg}") from error
+    content = read_json(file, "pairs file")
     if not isinstance(content, dict):
         raise ValueError(
             f"{file}: expected an object with lists training, validation, test, got a {type(content).__name__}"
@@ -131,20 +132,21 @@ def _resolve(where: str, item: Any, folder: Path) -> dict[str, str]:
             raise ValueError(f"{where}: {key!r} must be a non-empty text, got {value!r}")
     if os.sep in item["name"] or item["name"] in (".", ".."):
         raise ValueError(f"{where}: the name becomes a folder and cannot hold {os.sep!r}")
-    pair = {"name": item["name"]} | {key: str((folder / item[key]).resolve()) for key in KEYS[1:] if key in item}
+    pair = {"name": item["name"]} | {key: str((folder / item[key]).absolute()) for key in FILE_KEYS if key in item}
     for key in pair.keys() - {"name"}:
         if not Path(pair[key]).exists():
             raise FileNotFoundError(f"{where}: {key!r} does not exist: {pair[key]}")
-    return pair
+    check_system(item.get("landmark_system"))
+    return pair | {key: item[key] for key in OPTION_KEYS if key in item}
 
 
 def _check_pair(pair: dict[str, str]) -> None:
-    headers = {key: check_header(pair[key]) for key in ("fixed", "moving")}
+    headers = {key: check_header(pair[key], pair.get(f"{key}_series")) for key in ("fixed", "moving")}
     landmarks = {}
     for key, header in headers.items():
         if f"{key}_mask" in pair:
-            check_mask(check_header(pair[f"{key}_mask"]), header)
+            check_mask(check_mask_file(pair[f"{key}_mask"]), header)
         if f"{key}_landmarks" in pair:
-            landmarks[key] = read_landmarks_mm(pair[f"{key}_landmarks"], header)
+            landmarks[key] = read_landmarks(pair[f"{key}_landmarks"], header, system=pair.get("landmark_system"))
     if len(landmarks) == 2:
         check_landmark_pair(pair["fixed_landmarks"], landmarks["fixed"], pair["moving_landmarks"], landmarks["moving"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
+from bundle.data.config_values import check_as_typed
 from bundle.data.pair import PairFiles
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
+from bundle.io import check_system, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +31,21 @@ def pairs_to_register(
     Args:
         output_dir: where results go.
         pair: a single pair.
-        pairs_file: pairs file or a folder with one; excludes `pair`.
+        pairs_file: pairs file or a folder with one; excludes the files of `pair`, whose landmark system is the default
+            of the pairs that name none.
         overwrite: also register the finished pairs of a file.
     Raises: ValueError if neither or both are given, NotADirectoryError or PermissionError if `output_dir` cannot be
         written, and what `check_pairs` raises; all before any scan is read.
     """
-    folder = Path(output_dir)
     given = {} if pair is None else pair.given()
+    check_as_typed({"output_dir": output_dir, "pairs_file": pairs_file, **given})
+    folder = Path(output_dir)
+    system = {key: given.pop(key) for key in ("landmark_system",) if key in given and pairs_file is not None}
     if pair is not None and pairs_file is None and {"fixed", "moving"} <= given.keys():
         pairs, folders = [make_pair(pair)], [folder]
     elif pairs_file is not None and not given:
-        pairs = read_pairs(pairs_file, section=SECTIONS)
+        check_system(system.get("landmark_system"))
+        pairs = [system | item for item in read_pairs(pairs_file, section=SECTIONS)]
         folders = [folder / item["name"] for item in pairs]
         if not overwrite:
             todo = [not (place / REPORT).exists() for place in folders]
@@ -51,15 +56,5 @@ def pairs_to_register(
         raise ValueError("expected either --fixed and --moving (and what belongs to them) or --pairs_file")
     check_pairs(pairs)
     for place in [folder, *folders]:
-        _check_writable(place)
+        make_folder(place)
     return [{**item, "output_dir": str(place)} for item, place in zip(pairs, folders, strict=True)]
-
-
-def _check_writable(folder: Path) -> None:
-    """Create the folder. Raises: OSError if it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotADirectoryError(f"{folder}: the output folder cannot be created: {error.strerror}") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"{folder}: the output folder is not writable")

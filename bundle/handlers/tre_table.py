@@ -10,8 +10,9 @@ from ignite.engine import Engine, Events
 from rich.console import Console
 from rich.table import Table
 
+from bundle.data import check_as_typed
 from bundle.handlers.case_metric import engine_cases
-from bundle.io import Recipe, read_recipe
+from bundle.io import Recipe, make_folder, read_recipe
 from bundle.reports.case_score import CaseScore, score_pair
 from bundle.reports.tre_table import format_number, summarize_cases, write_tre_report
 
@@ -27,6 +28,7 @@ class TRETableHandler:
     """
 
     def __init__(self, *, weights: str | Path | None = None, output_dir: str | Path | None = None) -> None:
+        check_as_typed({"output_dir": output_dir})
         self.weights = weights
         self.recipe: Recipe | None = None
         self.output_dir = None if output_dir is None else Path(output_dir)
@@ -41,6 +43,8 @@ class TRETableHandler:
     def _started(self, engine: Engine) -> None:
         self.scores = []
         self.recipe = None if self.weights is None else read_recipe(self.weights)
+        if self.output_dir is not None:
+            make_folder(self.output_dir)
 
     def _collect(self, engine: Engine) -> None:
         self.scores += [score_pair(case, self.recipe) for case in engine_cases(engine)]
@@ -52,7 +56,6 @@ class TRETableHandler:
             return
         Console().print(tre_console_table(scores))
         if self.output_dir is not None:
-            self.output_dir.mkdir(parents=True, exist_ok=True)
             write_tre_report(self.output_dir, scores)
 
 

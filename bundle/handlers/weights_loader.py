@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from ignite.engine import Engine
 from monai.handlers import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
+from bundle.data import check_as_typed
 from bundle.io import check_weights
 
 
@@ -29,6 +29,7 @@ class WeightsLoader(CheckpointLoader):
     """
 
     def __init__(self, *, path: str | Path, network: nn.Module, map_location: str | torch.device) -> None:
+        check_as_typed({"weights": path})
         super().__init__(str(path), {"network": network}, map_location=map_location)
         self.is_loaded = False
 
@@ -40,11 +41,17 @@ class WeightsLoader(CheckpointLoader):
             raise FileNotFoundError(f"{self.load_path}: no such weights file; train first, or pass --weights FILE")
         try:
             weights = torch.load(self.load_path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
-            raise ValueError(f"{self.load_path}: not a weights file, or a damaged one: {error}") from error
+        except Exception as error:  # unpickling a damaged or foreign file may raise any
+            raise ValueError(
+                f"{self.load_path}: not a weights file: damaged, or with more than tensors; nothing in it was executed"
+            ) from error
         if not isinstance(weights, Mapping):
             raise ValueError(f"{self.load_path}: expected a state dict of weights, got a {type(weights).__name__}")
-        check_weights(self.load_path, weights.get("network", weights))
+        state = weights.get("network", weights)
+        tensors = state.values() if isinstance(state, Mapping) else ()
+        if not tensors or not all(isinstance(value, Tensor) for value in tensors):
+            raise ValueError(f"{self.load_path}: expected a state dict of tensors, got {list(weights)[:5]}")
+        check_weights(self.load_path, state)
         network = self.load_dict["network"]
         try:
             super().__call__(engine)

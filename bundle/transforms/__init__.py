@@ -3,8 +3,10 @@
 from bundle.transforms.alignment import InitialAlignmentd, ReadInitialTransformd, align_lungs
 from bundle.transforms.check_scan import CheckScand
 from bundle.transforms.content_hash import ContentHashd
+from bundle.transforms.fit_masks import FitMasksd
 from bundle.transforms.ground_truth_field import GroundTruthFieldd
 from bundle.transforms.landmarks import MapLandmarksd, ReadLandmarksd
+from bundle.transforms.load_image_series import LoadImageSeriesd
 from bundle.transforms.network_grid import NetworkGridd, put_on_grid
 from bundle.transforms.rand_deform_pair import RandDeformPaird
 from bundle.transforms.results import ResultsOnNativeGridsd, ResultsOnNetworkGridd, warp_to_fixed
@@ -14,8 +16,10 @@ from bundle.transforms.world_transform import world_transform
 __all__ = [
     "CheckScand",
     "ContentHashd",
+    "FitMasksd",
     "GroundTruthFieldd",
     "InitialAlignmentd",
+    "LoadImageSeriesd",
     "MapLandmarksd",
     "NetworkGridd",
     "RandDeformPaird",

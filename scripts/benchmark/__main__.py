@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[2]))  # run as a file, from any folder
 
 from scripts.benchmark.methods import METHODS, ROOT, method_names
 from scripts.cli import run
@@ -44,10 +47,10 @@ def benchmark(
     """
     from scripts.benchmark.run import pairs_with_landmarks, run_benchmark
 
-    path = Path(pairs_file).resolve()
+    path = Path(pairs_file).absolute()
     run_benchmark(
         pairs_with_landmarks(pairs_file, section),
-        Path(output_dir).resolve(),
+        Path(output_dir).absolute(),
         data=data or (path if path.is_dir() else path.parent).name,
         methods=method_names(methods),
         weights={"rrn": weights, "voxelmorph": voxelmorph_weights, "no_cost_volume": no_cost_volume_weights},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[2]))  # run as a file, from any folder
 
 from scripts.cli import run
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "inference.json"
+CONFIG = Path(__file__).absolute().parents[2] / "configs" / "inference.json"
 
 
 def align(

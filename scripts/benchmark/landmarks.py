@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[2]))  # run as a file, from any folder
 
 from scripts.benchmark.methods import FIELD, method_names
 from scripts.cli import run
@@ -39,7 +42,8 @@ def landmark_errors(
     names = method_names(methods)
     for pair in pairs_with_landmarks(pairs_file, section):
         fixed_mm, moving_mm = (
-            read_landmarks_mm(pair[f"{key}_landmarks"], check_header(pair[key])) for key in ("fixed", "moving")
+            read_landmarks_mm(pair[f"{key}_landmarks"], check_header(pair[key]), system=pair.get("landmark_system"))
+            for key in ("fixed", "moving")
         )
         folder = Path(output_dir) / data / pair["name"]
         mapped_mm = {name: map_by_field(*read_displacement(folder / name / FIELD), fixed_mm) for name in names}

@@ -7,10 +7,13 @@ import logging
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[2]))  # run as a file, from any folder
 
 from scripts.cli import run
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).absolute().parents[2]
 CONFIG = "configs/inference.json"
 SCAN_KEYS = ("fixed", "moving", "fixed_mask", "moving_mask")  # passed to a method; landmarks are not
 TOOL_KEYS = ("fixed", "moving", "fixed_mask")
@@ -118,7 +118,7 @@ def make_job(
     if not recipe.is_file():
         raise ValueError(f"{name}: expected the recipe {recipe.name} beside {file}, found none")
     command = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file", CONFIG]
-    command += ["--bundle_root", str(ROOT), "--weights", str(Path(file).resolve()), *method.arguments]
+    command += ["--bundle_root", str(ROOT), "--weights", str(Path(file).absolute()), *method.arguments]
     files = [Path(file), recipe, ROOT / CONFIG]
     return Job([*command, *scans, "--output_dir", str(folder)], folder, files)
 

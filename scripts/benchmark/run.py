@@ -18,7 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from bundle.data import check_pairs, read_pairs
 from bundle.io import ScanReader, read_displacement
 from bundle.lung import LungRegiond
-from bundle.transforms import ReadLandmarksd
+from bundle.transforms import FitMasksd, ReadLandmarksd
 from scripts.benchmark.charts import draw_tre_by_displacement, draw_tre_distribution
 from scripts.benchmark.methods import FIELD, METHODS, NO_REGISTRATION, ROOT, Job, make_job
 from scripts.benchmark.overlays import draw_benchmark_overlays
@@ -146,7 +146,9 @@ def _load_case(pair: Mapping[str, str]) -> dict[str, Any]:
     """Load scans, landmarks and the fixed lung mask; segment the lungs if the pair has no mask."""
     keys = ["fixed", "moving", "fixed_mask"]
     load = LoadImaged(keys, reader=ScanReader, ensure_channel_first=True, allow_missing_keys=True)
-    return Compose([load, ReadLandmarksd(["fixed", "moving"]), LungRegiond(["fixed"])])(dict(pair))
+    return Compose([load, FitMasksd(["fixed"]), ReadLandmarksd(["fixed", "moving"]), LungRegiond(["fixed"])])(
+        dict(pair)
+    )
 
 
 def _field_mm(folder: Path, case: Mapping[str, Any]) -> Tensor:

@@ -10,7 +10,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.tasks.infer.bundle import BundleInferTask
 
-BUNDLE_ROOT = Path(__file__).resolve().parents[2]
+BUNDLE_ROOT = Path(__file__).absolute().parents[2]
 MODEL = "lung_registration"
 
 

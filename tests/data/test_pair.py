@@ -4,7 +4,7 @@ import inspect
 import json
 from pathlib import Path
 
-from bundle.data import FILE_KEYS, Pair, PairFiles
+from bundle.data import FILE_KEYS, OPTION_KEYS, Pair, PairFiles
 from bundle.register import register_pair
 from scripts.register import register
 
@@ -19,7 +19,7 @@ def test_only_given_files_are_listed_as_text() -> None:
 
 def test_every_entry_takes_the_same_files() -> None:
     """The command line, Python and the config name what a pair consists of by the same words."""
-    wanted = set(FILE_KEYS) - OF_TRAINING
+    wanted = {*FILE_KEYS, *OPTION_KEYS} - OF_TRAINING
     assert wanted <= inspect.signature(register).parameters.keys()
     assert wanted <= inspect.signature(register_pair).parameters.keys()
     config = json.loads((ROOT / "configs" / "inference.json").read_text())
@@ -29,4 +29,4 @@ def test_every_entry_takes_the_same_files() -> None:
 
 
 def test_what_a_pair_consists_of_is_part_of_what_it_carries() -> None:
-    assert set(FILE_KEYS) - OF_TRAINING - {"initial_transform"} <= Pair.__annotations__.keys()
+    assert {*FILE_KEYS, *OPTION_KEYS} - OF_TRAINING - {"initial_transform"} <= Pair.__annotations__.keys()

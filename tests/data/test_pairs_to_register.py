@@ -57,7 +57,7 @@ def test_a_single_pair_writes_into_the_output_folder_itself(scan: Callable[[str]
 
 
 def test_a_single_pair_brings_what_belongs_to_it(scan: Callable[[str], Path], tmp_path: Path) -> None:
-    (tmp_path / "points.csv").write_text("x,y,z\n0,0,0\n")
+    (tmp_path / "points.csv").write_text("x,y,z\n-1.5,0.5,1.5\n")
     sitk.WriteTransform(sitk.TranslationTransform(3), tmp_path / "initial.tfm")
     given = {
         "fixed": scan("f.nrrd"),
@@ -115,6 +115,14 @@ def test_a_finished_run_leaves_nothing_to_do(pairs_file: Path, tmp_path: Path) -
     for name in "abcd":
         finish(tmp_path / "out" / name)
     assert pairs_to_register(output_dir=tmp_path / "out", pairs_file=pairs_file) == []
+
+
+def test_the_landmark_system_of_the_command_is_the_default_of_the_pairs(pairs_file: Path, tmp_path: Path) -> None:
+    sections = json.loads(pairs_file.read_text())
+    sections["test"][0]["landmark_system"] = "dirlab"
+    pairs_file.write_text(json.dumps(sections))
+    pairs = pairs_to_register(output_dir=tmp_path / "out", pairs_file=pairs_file, pair=PairFiles(landmark_system="lps"))
+    assert [pair["landmark_system"] for pair in pairs] == ["lps", "lps", "dirlab", "lps"]
 
 
 # Errors, before any scan is read

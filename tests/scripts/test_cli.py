@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
 import pytest
 
+from bundle.formats import check_files
+from bundle.refusals import REFUSED
 from scripts.cli import run
+from tests.broken.nifti import with_fields
 
+ROOT = Path(__file__).parents[2]
+CPU_LIMIT_S = 2.0
 OUT = {"out": ("output_dir", "output")}
 
 
@@ -61,3 +73,105 @@ def test_values_and_fires_own_flags_are_left_alone(capsys: pytest.CaptureFixture
     assert "write out out 0" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         run(write, old_names={"out": "output_dir"}, arguments=["a.nii", "--unknown", "b"])
+
+
+TEXTS = (
+    "20240115", "301", "12_34", "1e5", "a,b", "[x]", "case#2", "True", "None", "{a: 1}", "'quoted'", "0x1F", "a b",
+    "$x", "@y", "ü", "a=b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("form", ["equals", "separate", "positional"])
+def test_a_text_arrives_exactly_as_typed(form: str, text: str) -> None:
+    received: list[object] = []
+
+    def convert(scan: str, kind: Literal["a", "b"] | None = None, names: str | Sequence[str] = (), n: int = 0) -> None:
+        received.extend([scan, kind, names, n])
+
+    words = {"equals": [f"--scan={text}"], "separate": ["--scan", text], "positional": [text]}[form]
+    run(convert, arguments=[*words, "--kind", text, f"--names={text}", "--n", "3"])
+    assert received == [text, text, text, 3]
+
+
+@pytest.mark.parametrize("text", ["-x", "--x", "-case", "-", "-1"])
+@pytest.mark.parametrize("flag", ["--scan", "-scan"])
+def test_a_text_may_begin_with_a_dash(flag: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(write, arguments=[flag, text, "--output-dir", text, "--seed", "-3"])
+    assert capsys.readouterr().out == f"write {text} {text} -3\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [(["--scan", "--output_dir", "b"], "the option --output_dir"), (["--scan", "a", "--output_dir"], "none")],
+)
+def test_a_text_option_without_a_value_is_refused(
+    words: list[str], found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not read as the text True."""
+    with pytest.raises(SystemExit) as stopped:
+        run(write, arguments=words)
+    assert stopped.value.code == REFUSED
+    assert capsys.readouterr().err.endswith(f": expected a value, got {found}\n")
+
+
+def test_numbers_and_switches_are_still_read() -> None:
+    received: list[object] = []
+
+    def convert(n: int = 0, s: float | None = None, switch: bool = False) -> None:
+        received.extend([n, s, switch])
+
+    run({"convert": convert}, arguments=["convert", "--n=12", "--s", "1e-3", "--switch"])
+    run({"convert": convert}, arguments=["convert", "--n", "-12", "--s=none", "--switch", "false"])
+    run({"convert": convert}, arguments=["convert", "--s", "-1000", "--noswitch"])
+    assert received == [12, 0.001, True, -12, None, False, 0, -1000.0, False]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--n=1.5", "--n: expected a whole number, got '1.5'"),
+        ("--s=wide", "--s: expected a number, got 'wide'"),
+        ("--s=nan", "--s: expected a finite number, got 'nan'"),
+        ("--switch=perhaps", "--switch: expected true or false, got 'perhaps'"),
+    ],
+)
+def test_what_is_no_number_or_switch_is_refused_by_name(
+    option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def convert(n: int = 0, s: float | None = None, switch: bool = False) -> None:
+        raise AssertionError
+
+    with pytest.raises(SystemExit) as stopped:
+        run(convert, arguments=[option])
+    assert (stopped.value.code, capsys.readouterr().err) == (REFUSED, message + "\n")
+
+
+def test_a_refused_input_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse_as_the_library_does(scan: str) -> None:
+        check_files({"scan": scan}, {})
+
+    with pytest.raises(SystemExit) as stopped:
+        run(refuse_as_the_library_does, arguments=["none.nii"])
+    assert stopped.value.code == REFUSED
+    assert capsys.readouterr().err.splitlines()[-1].startswith("none.nii: no such file or folder")
+    with pytest.raises(FileNotFoundError):
+        run(refuse_as_the_library_does, arguments=["none.nii", "--debug"])
+
+
+@pytest.mark.parametrize("options", [[], ["--debug"]], ids=["plain", "debug"])
+def test_a_header_fault_is_told_before_torch_is_loaded(options: list[str], tmp_path: Path) -> None:
+    (tmp_path / "scan.nii").write_bytes(with_fields(dim_1=0))
+    arguments = ["--fixed", str(tmp_path / "scan.nii"), "--moving", str(tmp_path / "scan.nii")]
+    command = [sys.executable, "-m", "scripts.register", *arguments, "--output_dir", str(tmp_path / "out"), *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    shown = process.stdout.read()
+    process.stdout.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert "scan.nii: expected one 3-D volume, got an image of shape (0, 9, 10)" in shown.splitlines()[-1]
+    assert ("Traceback" in shown) is bool(options)
+    assert options or (process.returncode == REFUSED and len(shown.splitlines()) == 1)
+    assert usage.ru_utime + usage.ru_stime < CPU_LIMIT_S
+    assert not (tmp_path / "out").exists()
