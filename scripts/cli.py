@@ -17,6 +17,7 @@ from bundle.refusals import refusals
 
 Command = Callable[..., None]
 DEBUG = "--debug"
+HELP = {"--help", "-h"}
 FLAGS = {"true": True, "false": False}
 FLAG = re.compile(r"(--?)([A-Za-z][\w-]*)(=.*)?", re.DOTALL)
 
@@ -49,7 +50,8 @@ def run(
     end = words.index("--") if "--" in words else len(words)  # after it stand fire's own flags
     given = [word for word in words[:end] if word != DEBUG]
     with refusals(debug=len(given) < end):
-        for command in component.values() if isinstance(component, Mapping) else [component]:
+        commands = component.values() if isinstance(component, Mapping) else [component]
+        for command in () if HELP & set(given) else commands:  # help would list the readers as a group of commands
             fire.decorators.SetParseFns(**_readers(command))(command)
         renamed = [_renamed(word, names) for word in given]
         if callable(called):

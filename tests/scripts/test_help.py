@@ -46,4 +46,5 @@ def test_help_is_shown_without_heavy_imports(module: str) -> None:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, shown
     assert "SYNOPSIS" in shown
+    assert "FIRE_METADATA" not in shown
     assert usage.ru_utime + usage.ru_stime < CPU_LIMIT_S
