@@ -16,6 +16,7 @@ import torch
 from bundle.networks import RRN
 from tests.broken.case import Collection
 from tests.broken.nifti import valid, with_fields
+from tests.formats.dicom.conftest import edit
 
 RECIPE = Path(__file__).parents[2] / "models" / "model.json"
 
@@ -113,8 +114,8 @@ def _add_dicom(to: Collection) -> None:
     files = series("a slice twice")
     shutil.copy(files[4], files[4].with_name("copy.dcm"))
     for name, change in DICOM_CHANGES.items():
-        for index, file in enumerate(series(name)):
-            _change(file, change, index)
+        for file in series(name):
+            edit(file, **change)
 
 
 DICOM_CHANGES: dict[str, dict[str, Any]] = {
@@ -131,18 +132,6 @@ DICOM_CHANGES: dict[str, dict[str, Any]] = {
     "three samples": {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"},
     "eight bits of sixteen": {"BitsAllocated": 64},
 }
-
-
-def _change(file: Path, values: dict[str, Any], index: int) -> None:
-    import pydicom
-
-    data = pydicom.dcmread(file)
-    for key, value in values.items():
-        if value is None:
-            delattr(data, key)
-        else:
-            setattr(data, key, value)
-    data.save_as(file)
 
 
 def _saved(content: Any) -> bytes:
