@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from bundle.quality.evidence import Evidence
 
 Level = Literal["ok", "check", "failed"]
+WORST_FIRST: tuple[Level, ...] = ("failed", "check", "ok")
 
 
 class Rule(NamedTuple):
@@ -65,6 +66,5 @@ def judge(evidence: Evidence, signs: Mapping[str, Level] | None = None) -> Verdi
         beyond = [value > limit if rule.is_high_bad else value < limit for limit in (rule.check, rule.failed)]
         if beyond[0]:
             found[rule.words.format(value=value)] = "failed" if beyond[1] else "check"
-    order: tuple[Level, ...] = ("failed", "check", "ok")
-    reasons = sorted(found, key=lambda reason: order.index(found[reason]))
+    reasons = sorted(found, key=lambda reason: WORST_FIRST.index(found[reason]))
     return Verdict(found[reasons[0]] if reasons else "ok", tuple(reasons))

@@ -11,13 +11,13 @@ from typing import Any
 
 from bundle.data.pairs_to_register import REPORT
 from bundle.io.atomic import atomic_path
+from bundle.quality.verdict import WORST_FIRST
 from bundle.refusals import FAILED, is_monai_command
 
 log = logging.getLogger(__name__)
 
 TABLE_FILE = "verdicts.csv"
 COLUMNS = ("verdict", "name", "reasons")
-ORDER = ("failed", "check", "ok")
 
 
 def write_verdicts(pairs: Sequence[Mapping[str, str]], output_dir: str | Path) -> bool:
@@ -39,8 +39,8 @@ def write_verdicts(pairs: Sequence[Mapping[str, str]], output_dir: str | Path) -
     with atomic_path(folder / TABLE_FILE) as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=COLUMNS)
         writer.writeheader()
-        writer.writerows(sorted(rows, key=lambda row: ORDER.index(row["verdict"])))
-    counts = {level: sum(row["verdict"] == level for row in rows) for level in ORDER}
+        writer.writerows(sorted(rows, key=lambda row: WORST_FIRST.index(row["verdict"])))
+    counts = {level: sum(row["verdict"] == level for row in rows) for level in WORST_FIRST}
     text = ", ".join(f"{count} {level}" for level, count in counts.items())
     log.info("%s: verdicts on %d pairs: %s", folder / TABLE_FILE, len(rows), text)
     return counts["failed"] > 0
