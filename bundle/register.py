@@ -17,7 +17,7 @@ from monai.transforms import LoadImaged
 from torch import Tensor
 
 from bundle.apply import Interpolation, outside_value, warp_labels, warp_scan
-from bundle.data import PairPart, Points, Scan, as_volume, config_with, pair_in_memory
+from bundle.data import PairPart, Points, Scan, as_volume, bundle_root, config_with, pair_in_memory
 from bundle.geometry import WorldTransform
 from bundle.io import (
     ImageHeader,
@@ -32,7 +32,7 @@ from bundle.refusals import reason_of
 from bundle.reports import SaveRegistrationd, registration_report
 from bundle.transforms import TimedCompose, world_transform
 
-ROOT = Path(__file__).absolute().parents[1]  # not resolved: caches link every file elsewhere
+ROOT = Path(bundle_root())
 CONFIG = ROOT / "configs" / "inference.json"
 
 
