@@ -14,6 +14,7 @@ import itk
 import numpy as np
 import torch
 import torch.nn.functional as F
+from monai.data import MetaTensor
 from torch import Tensor
 
 from bundle.geometry import (
@@ -26,7 +27,7 @@ from bundle.geometry import (
     swap_ras_lps_affine,
 )
 from bundle.io.displacement import displacement_from_itk
-from bundle.io.headers import set_itk_grid
+from bundle.io.headers import ImageHeader, set_itk_grid
 
 MIN_VOLUME_FACTOR = 0.1  # of a border's affine; below it only its mean displacement is taken
 MAX_BORDER_POINTS = 20_000
@@ -168,9 +169,7 @@ def outside_fields(transform: itk.Transform, points_mm: Tensor) -> Tensor:
     if not isinstance(transform, itk.DisplacementFieldTransform[itk.D, 3]):
         return torch.zeros(len(points_mm), dtype=torch.bool)
     displacement_mm, affine = displacement_from_itk(transform.GetDisplacementField())
-    vox = apply_affine(torch.linalg.inv(affine.double()), points_mm.double())
-    last = torch.tensor(displacement_mm.shape[1:], dtype=torch.float64) - 1
-    return ((vox < -0.5) | (vox > last + 0.5)).any(dim=1)
+    return ~ImageHeader.of(MetaTensor(displacement_mm, affine=affine)).contains(points_mm)
 
 
 def padding_vox(shape: torch.Size, affine: Tensor, points_mm: Tensor) -> tuple[list[int], list[int]]:

@@ -44,6 +44,12 @@ class ImageHeader:
         ends = [torch.tensor([0, size - 1], dtype=torch.float64) for size in self.shape]
         return apply_affine(self.affine, torch.cartesian_prod(*ends))
 
+    def contains(self, points_mm: Tensor, *, reach_vox: float = 0.5) -> Tensor:
+        """Which points (N, 3), RAS mm, lie in the image, which reaches half a voxel beyond the outermost centres."""
+        vox = apply_affine(torch.linalg.inv(self.affine.double()), points_mm.double())
+        last = torch.tensor(self.shape, dtype=torch.float64) - 1
+        return ((vox >= -reach_vox) & (vox <= last + reach_vox)).all(dim=1)
+
 
 def check_header(path: str | Path, series: str | None = None, *, layers: bool = False) -> ImageHeader:
     """Read and check the header of a scan: NIfTI, MHA/MHD, NRRD or a DICOM folder.

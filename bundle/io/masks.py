@@ -169,9 +169,7 @@ def _overlap(first: ImageHeader, second: ImageHeader) -> float:
 def _share_inside(inner: ImageHeader, outer: ImageHeader) -> float:
     steps = (torch.arange(LATTICE, dtype=torch.float64) + 0.5) / LATTICE
     points_vox = torch.cartesian_prod(*[steps * size - 0.5 for size in inner.shape])
-    vox = apply_affine(torch.linalg.inv(outer.affine) @ inner.affine, points_vox)
-    end = torch.tensor(outer.shape, dtype=torch.float64) - 0.5
-    return float(((vox >= -0.5) & (vox <= end)).all(dim=1).double().mean())
+    return float(outer.contains(apply_affine(inner.affine, points_vox)).double().mean())
 
 
 def _extent(header: ImageHeader) -> str:

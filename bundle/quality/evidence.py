@@ -12,6 +12,7 @@ from monai.metrics import compute_dice
 from torch import Tensor
 
 from bundle.geometry import apply_affine, sample_points, spacing_mm, warp
+from bundle.io import ImageHeader
 from bundle.quality.vessel_residual import VesselResidual, vessel_residual
 from bundle.resample import coarsen
 from bundle.transforms import put_on_grid, world_transform
@@ -65,7 +66,7 @@ def gather_evidence(pair: Pair) -> Evidence:
     fixed_mm = _lung_points_mm(pair["fixed_mask"])
     moved_mm = world_transform(pair).transform_points_mm(fixed_mm)
     aligned_mm = apply_affine(pair["initial_affine"].double(), fixed_mm)
-    in_moving = _within(pair["moving"], moved_mm)
+    in_moving = ImageHeader.of(pair["moving"]).contains(moved_mm)
     vessels = _vessels(pair)
     scale_change, rotation_deg = _linear_part(pair["initial_affine"])
     return Evidence(
@@ -90,12 +91,6 @@ def _lung_points_mm(mask: MetaTensor) -> Tensor:
     """Points (N, 3), RAS mm, spread over the lungs."""
     inside = mask.as_tensor()[0].nonzero()
     return apply_affine(mask.affine.double(), inside[:: max(1, len(inside) // MAX_POINTS)].double())
-
-
-def _within(scan: MetaTensor, points_mm: Tensor) -> Tensor:
-    """Whether points (N, 3), RAS mm, lie in a scan."""
-    points_vox = apply_affine(torch.linalg.inv(scan.affine.double()), points_mm)
-    return ((points_vox >= -0.5) & (points_vox <= torch.tensor(scan.shape[1:]) - 0.5)).all(dim=1)
 
 
 def _vessels(pair: Pair) -> VesselResidual:

@@ -8,7 +8,8 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from bundle.io import check_header
+from bundle.geometry import apply_affine, swap_ras_lps
+from bundle.io import ImageHeader, check_header
 from bundle.io.headers import affine_from_itk, itk_from_affine
 from tests.io.conftest import SHAPE, make_affine
 
@@ -156,3 +157,18 @@ def test_an_unpacked_twin_beside_a_packed_nifti_is_refused(tmp_path: Path) -> No
     assert itk.array_from_image(itk.imread(str(tmp_path / "scan.nii.gz"))).max() == 0  # ITK 5.4 reads the wrong file
     with pytest.raises(ValueError, match=r"scan\.nii\.gz: ITK would read the voxels of scan\.nii"):
         check_header(tmp_path / "scan.nii.gz")
+
+
+def test_an_image_contains_the_points_that_itk_finds_in_it(oblique: Tensor) -> None:
+    image = sitk.Image(list(SHAPE), sitk.sitkInt16)
+    spacing, direction, origin = itk_from_affine(oblique)
+    image.SetSpacing(spacing)
+    image.SetDirection(direction.ravel().tolist())
+    image.SetOrigin(origin)
+    vox = torch.rand(400, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 0.5
+    points_mm = apply_affine(oblique, vox * torch.tensor(SHAPE))
+    found = [image.TransformPhysicalPointToContinuousIndex(point) for point in swap_ras_lps(points_mm).tolist()]
+    expected = [all(-0.5 <= x <= side - 0.5 for x, side in zip(at, SHAPE, strict=True)) for at in found]
+    contained = ImageHeader("a", SHAPE, oblique).contains(points_mm)
+    assert contained.tolist() == expected
+    assert 0 < contained.sum() < 400

@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from bundle.geometry import apply_affine, swap_ras_lps
@@ -45,9 +44,7 @@ def to_world(values: Tensor, system: LandmarkSystem, scan: ImageHeader | None) -
 
 def is_outside(points_mm: Tensor, scan: ImageHeader) -> Tensor:
     """Which points (N, 3), RAS mm, lie outside a scan: (N,) bool."""
-    vox = apply_affine(torch.linalg.inv(scan.affine), points_mm)
-    last = torch.tensor(scan.shape, dtype=torch.float64) - 1
-    return ~((vox >= -OUTSIDE_VOX) & (vox <= last + OUTSIDE_VOX)).all(dim=1)
+    return ~scan.contains(points_mm, reach_vox=OUTSIDE_VOX)
 
 
 def fitting_systems(values: Tensor, scan: ImageHeader) -> list[LandmarkSystem]:
