@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.4.0"  # the one source: pyproject.toml reads it, tests hold metadata.json and CHANGELOG.md equal
+__version__ = "0.5.0"  # the one source: pyproject.toml reads it, tests hold metadata.json and CHANGELOG.md equal
 __all__ = ["register_pair"]
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: who needs a network only, as a loaded TorchScript does, need not import all the rest."""
     if name in __all__:
+        from bundle.processors import share_processors
+
+        share_processors()  # before torch is imported, if it is not yet
         from bundle.register import register_pair
 
         return register_pair

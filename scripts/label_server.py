@@ -6,7 +6,16 @@ fails because two of them are missing. MONAI Label imports torchvision but calls
 
 from __future__ import annotations
 
-import torch
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
+
+from bundle.processors import share_processors
+
+share_processors()
+
+import torch  # noqa: E402  # reads how its threads wait as it loads
 
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",

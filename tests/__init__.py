@@ -1,5 +1,5 @@
 """Set before torch is imported: threads that spin while they wait stall each other where test processes share cores."""
 
-import os
+from bundle.processors import share_processors
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+share_processors()

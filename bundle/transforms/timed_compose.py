@@ -1,4 +1,4 @@
-"""A Compose that measures the time of its steps."""
+"""A Compose that measures the time of its steps and returns their memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from monai.transforms import Compose
+
+from bundle.memory import return_freed_memory, reuse_freed_memory
 
 
 class TimedInferer(Protocol):
@@ -18,6 +20,9 @@ class TimedInferer(Protocol):
 class TimedCompose(Compose):
     """MONAI's `Compose` for dictionaries; adds the seconds of each step to `seconds_by_step`, by transform class.
 
+    Memory that a step has freed is reused while it runs, and returned to the system before the next one, see
+    `bundle.memory`; the setting is one of the process.
+
     Args:
         transforms: as of `Compose`.
         inferer: runs before these transforms; its steps are added.
@@ -26,6 +31,7 @@ class TimedCompose(Compose):
     def __init__(self, transforms: Sequence[Callable] | Callable | None = None, *, inferer: TimedInferer | None = None):
         super().__init__(transforms)
         self.inferer = inferer
+        reuse_freed_memory()
 
     def __call__(
         self,
@@ -44,6 +50,7 @@ class TimedCompose(Compose):
         for index, transform in enumerate(self.transforms[start:end], start):
             data["seconds_by_step"] = seconds
             data = super().__call__(data, index, index + 1, threading, lazy)
+            return_freed_memory()
             before, now = now, time.perf_counter()
             step = type(transform).__name__
             seconds = {**seconds, step: seconds.get(step, 0.0) + now - before}

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, Dataset
@@ -85,3 +89,18 @@ def test_a_failing_step_keeps_its_own_error() -> None:
         TimedCompose([Sleep(), fail])({})
     chain = [str(error.value), str(error.value.__cause__)]
     assert any("a.nii.gz: constant image" in text for text in chain)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library of other systems returns memory by itself")
+def test_memory_that_a_step_frees_is_returned_before_the_next_one() -> None:
+    def resident_mib() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+    def fill(pair: dict[str, Any]) -> dict[str, Any]:
+        blocks = [np.ones(12_500) for _ in range(3000)]  # 300 MB
+        return {**pair, "kept": blocks[-1]}  # at the end of the heap, which is why it is not given back by itself
+
+    before = resident_mib()
+    result = TimedCompose([fill])({})
+    assert len(result["kept"]) == 12_500
+    assert resident_mib() - before < 100
