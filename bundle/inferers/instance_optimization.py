@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -16,8 +17,9 @@ from bundle.inferers.spline_field import SplineField, mean_of_neighbours
 from bundle.losses import RegistrationLoss
 
 MAX_FOLDING = 1e-3  # share of the region's voxels whose Jacobian may be 0 or less
-STABLE_STEPS = 10  # a level ends when this many steps together
-STABLE_GAIN = 5e-4  # lower the loss by less than this
+STABLE_STEPS = 8  # of a multiple of the steps in which a similarity of stride 2 has compared all windows
+STABLE_GAIN = 5e-4  # a level ends when the same windows have gained less than this
+BETAS = (0.8, 0.9)  # Adam's; the usual ones average over more steps than a level has
 LEAST_SIDE_VOX = 16  # of a level's grid
 SLOPE_STEP_VOX = 2  # the regularisation takes differences over 2 voxels: the splines are that smooth
 
@@ -29,7 +31,7 @@ class _Level(NamedTuple):
     moving: (1, 1, H, W, D), the whole grid.
     box: slices of the whole grid, for any (B, C, H, W, D).
     inside: (N,) flat indices into the box of the voxels that the similarity needs.
-    points_vox: (3, N), their coordinates in the whole grid.
+    points_vox: (N, 3), their coordinates in the whole grid.
     control_vox: spacing (3,) of the control points.
     """
 
@@ -45,20 +47,23 @@ class _Level(NamedTuple):
 class InstanceOptimization:
     """Minimise the loss of a ddf on its own pair, coarse to fine: Adam on cubic B-splines that are added to the ddf.
 
-    Only the region around the mask is warped and compared. Deterministic on a CPU; float32 throughout. The first level
-    starts from the given ddf or from zero, whichever has the lower loss. A level that does not lower the loss leaves
-    the ddf unchanged, so the same scan twice gives zero.
+    Only the region around the mask is warped and compared. Steps become smaller until a level ends: more steps at the
+    finest levels fit the noise of the scans (docs/method.md). A similarity whose windows have a stride is compared at
+    other windows in each step, in a fixed order. Deterministic on a CPU; float32 throughout. The first level starts
+    from the given ddf or from zero, whichever has the lower loss. A level that does not lower the loss leaves the ddf
+    unchanged, so the same scan twice gives zero.
 
     Args:
         loss: its similarity inside the region, regularisation and weight are used separately. The similarity must state
-            the side of its window as `window_vox`; voxels outside the reach of the window are not warped.
+            the side of its window as `window_vox` and their distance as `stride_vox`; voxels outside the reach of the
+            windows are not warped.
         levels_mm: voxel size of each level, coarse to fine; levels finer than the grid use the grid's own voxels.
         control_mm: distance between the control points of each level.
         rim_mm: width of the tissue around the mask that is part of the region, so that the lung surface is matched.
-        max_steps: of each level; a level ends earlier once the loss is stable.
-        learning_rate_vox: Adam's, in voxels of the level.
+        max_steps: of all levels, or of each; a level ends earlier once the loss is stable.
+        learning_rate_vox: Adam's in the first step of a level, in its voxels; decreases linearly to zero.
         time_budget_s: no step starts later than this; None for no limit.
-    Raises: ValueError if `levels_mm` and `control_mm` differ in length, or the similarity has no `window_vox`.
+    Raises: ValueError if `control_mm` or `max_steps` do not fit `levels_mm`, or the similarity states no windows.
     """
 
     def __init__(
@@ -68,19 +73,22 @@ class InstanceOptimization:
         levels_mm: Sequence[float],
         control_mm: Sequence[float],
         rim_mm: float,
-        max_steps: int = 30,
-        learning_rate_vox: float = 0.2,
+        max_steps: int | Sequence[int] = 16,
+        learning_rate_vox: float = 0.4,
         time_budget_s: float | None = None,
     ) -> None:
-        if len(levels_mm) != len(control_mm):
-            raise ValueError(f"control_mm: expected one value for each of levels_mm {levels_mm}, got {control_mm}")
-        if not hasattr(loss.similarity, "window_vox"):
-            raise ValueError(f"loss: expected a similarity with window_vox, got {type(loss.similarity).__name__}")
+        steps = [max_steps] * len(levels_mm) if isinstance(max_steps, int) else max_steps
+        for name, values in (("control_mm", control_mm), ("max_steps", steps)):
+            if len(values) != len(levels_mm):
+                raise ValueError(f"{name}: expected one value for each of levels_mm {levels_mm}, got {values}")
+        if not (hasattr(loss.similarity, "window_vox") and hasattr(loss.similarity, "stride_vox")):
+            found = type(loss.similarity).__name__
+            raise ValueError(f"loss: expected a similarity with window_vox and stride_vox, got {found}")
         self.loss = loss
         self.levels_mm = levels_mm
         self.control_mm = control_mm
         self.rim_mm = rim_mm
-        self.max_steps = max_steps
+        self.max_steps = list(steps)
         self.learning_rate_vox = learning_rate_vox
         self.time_budget_s = time_budget_s
 
@@ -98,8 +106,9 @@ class InstanceOptimization:
         deadline = time.monotonic() + (float("inf") if self.time_budget_s is None else self.time_budget_s)
         sides = [2 * round(self.rim_mm / size) + 1 for size in spacing_mm]
         region = torch.ones_like(image[:, :1]) if mask is None else _dilate(mask > 0.5, sides)
-        with torch.inference_mode(False), torch.enable_grad():  # inputs of hosts in inference mode must be cloned
-            fields, images, regions = (volume.float().clone().split(1) for volume in (ddf_vox, image, region))
+        with torch.inference_mode(False), torch.enable_grad():
+            given = (volume.clone() if volume.is_inference() else volume for volume in (ddf_vox, image, region))
+            fields, images, regions = (volume.float().split(1) for volume in given)
             pairs = zip(fields, images, regions, strict=True)
             return torch.cat([self._optimize(*pair, list(spacing_mm), deadline) for pair in pairs])
 
@@ -110,26 +119,26 @@ class InstanceOptimization:
         if not region.any():
             return ddf_vox
         given, correction = ddf_vox, torch.zeros_like(ddf_vox)
-        with tqdm(desc="instance optimisation", total=len(self.levels_mm) * self.max_steps, unit="step") as progress:
-            for number, (level_mm, control_mm) in enumerate(zip(self.levels_mm, self.control_mm, strict=True)):
-                progress.update(number * self.max_steps - progress.n)
+        levels = list(zip(self.levels_mm, self.control_mm, self.max_steps, strict=True))
+        with tqdm(desc="instance optimisation", total=sum(self.max_steps), unit="step") as progress:
+            for number, (level_mm, control_mm, max_steps) in enumerate(levels):
+                progress.update(sum(self.max_steps[:number]) - progress.n)
                 extents_mm = [side * size for side, size in zip(sides, spacing_mm, strict=True)]
-                shape = [
-                    max(round(extent / max(level_mm, size)), LEAST_SIDE_VOX)
-                    for extent, size in zip(extents_mm, spacing_mm, strict=True)
-                ]
+                voxels_mm = [max(level_mm, size) for size in spacing_mm]
+                shape = [max(round(a / b), LEAST_SIDE_VOX) for a, b in zip(extents_mm, voxels_mm, strict=True)]
                 control_vox = [
                     max(round(control_mm * side / extent), 1) for side, extent in zip(shape, extents_mm, strict=True)
                 ]
-                coarse = [F.interpolate(part, size=shape, mode="area") for part in (image, region)]
+                coarse = [
+                    part if shape == sides else F.interpolate(part, size=shape, mode="area") for part in (image, region)
+                ]
                 level = self._level(coarse[0], coarse[1], control_vox)
-                start = resize_ddf(given, shape)
-                if number == 0 and self._is_worse_than_zero(start[level.box], level):
+                start, correction = resize_ddf(given, shape)[level.box], resize_ddf(correction, shape)
+                if number == 0 and self._is_worse_than_zero(start, level):
                     given, start = torch.zeros_like(given), torch.zeros_like(start)
-                field = start + resize_ddf(correction, shape)
-                boxed = field[level.box]
-                boxed = _unfold(boxed + self._descend(boxed, level, deadline, progress), level.weights > 0)
-                correction = _fill(boxed - field[level.box], level.box, shape) + field - start
+                boxed = start + correction[level.box]
+                found = _unfold(boxed + self._descend(boxed, level, max_steps, deadline, progress), level.weights > 0)
+                correction += _fill(found - boxed, level.box, shape)
         return given + resize_ddf(correction, sides)
 
     def _level(self, image: Tensor, region: Tensor, control_vox: list[int]) -> _Level:
@@ -149,44 +158,68 @@ class InstanceOptimization:
             weights=region[box].contiguous(),
             box=box,
             inside=inside,
-            points_vox=points_vox.float(),
+            points_vox=points_vox.T.float().contiguous(),
             control_vox=control_vox,
         )
 
-    def _is_worse_than_zero(self, ddf_vox: Tensor, level: _Level) -> bool:
-        with torch.no_grad():
-            return bool(self._loss_of(ddf_vox, level) > self._loss_of(torch.zeros_like(ddf_vox), level))
+    def _is_worse_than_zero(self, given_vox: Tensor, level: _Level) -> bool:
+        def loss_of(ddf_vox: Tensor) -> Tensor:
+            shifts = ddf_vox[0].flatten(1).index_select(1, level.inside).T
+            slopes = ddf_vox[..., ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX]
+            return self._loss(level.points_vox + shifts, slopes, level, (0, 0, 0))
 
-    def _loss_of(self, ddf_vox: Tensor, level: _Level) -> Tensor:
-        """The loss of a ddf (1, 3, h, w, d) in the level's box."""
-        slopes = ddf_vox[..., ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX] / SLOPE_STEP_VOX
-        shift_vox = ddf_vox[0].flatten(1).index_select(1, level.inside)
-        values = sample_points(level.moving[0], level.points_vox + shift_vox)
+        with torch.no_grad():
+            return bool(loss_of(given_vox) > loss_of(torch.zeros_like(given_vox)))
+
+    def _loss(self, matches_vox: Tensor, every_second: Tensor, level: _Level, offset: Sequence[int]) -> Tensor:
+        """The loss of a ddf in the level's box.
+
+        Args:
+            matches_vox: (N, 3), where the level's points lie in the moving scan.
+            every_second: (1, 3, h, w, d), the ddf at every `SLOPE_STEP_VOX`-th voxel.
+            offset: the first window along each axis, voxels.
+        """
+        values = sample_points(level.moving[0], matches_vox.T)
         # The other voxels keep the fixed scan's values: no window inside the region reaches them.
         warped = level.fixed.flatten().index_copy(0, level.inside, values[0]).view_as(level.fixed)
-        similarity = self.loss.similarity(warped, level.fixed, mask=level.weights)
-        return similarity + self.loss.weight * self.loss.regularization(slopes)
+        h, w, d = offset
+        seen = [volume[..., h:, w:, d:] for volume in (warped, level.fixed, level.weights)]
+        similarity = self.loss.similarity(seen[0], seen[1], mask=seen[2])
+        return similarity + self.loss.weight * self.loss.regularization(every_second / SLOPE_STEP_VOX)
 
-    def _descend(self, field: Tensor, level: _Level, deadline: float, progress: tqdm) -> Tensor:
+    def _descend(self, field: Tensor, level: _Level, max_steps: int, deadline: float, progress: tqdm) -> Tensor:
         """What one level adds to the ddf (1, 3, h, w, d) in its box."""
         splines = SplineField(field.shape[2:], spacing_vox=level.control_vox, device=field.device)
         control = splines.zeros().requires_grad_()
-        optimizer = torch.optim.Adam([control], lr=self.learning_rate_vox)
+        optimizer = torch.optim.Adam([control], lr=self.learning_rate_vox, betas=BETAS)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=max_steps)
+        matches_vox = level.points_vox + field[0].flatten(1).index_select(1, level.inside).T
+        every_second = field[..., ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX, ::SLOPE_STEP_VOX].contiguous()
+        stride_vox: Any = self.loss.similarity.stride_vox
+        offsets = list(product(range(stride_vox), repeat=3))
+
+        def loss_at(offset: Sequence[int]) -> Tensor:
+            vectors = splines(control)[0].permute(1, 2, 3, 0).reshape(-1, 3)
+            slopes = every_second + splines(control, every_vox=SLOPE_STEP_VOX)
+            return self._loss(matches_vox + vectors.index_select(0, level.inside), slopes, level, offset)
+
         losses: list[float] = []
-        for _ in range(self.max_steps):
+        for step in range(max_steps):
             if time.monotonic() > deadline:
                 break
             optimizer.zero_grad()
-            loss = self._loss_of(field + splines(control), level)
+            loss = loss_at(offsets[step % len(offsets)])
             losses.append(float(loss.detach()))
             if len(losses) > STABLE_STEPS and losses[-STABLE_STEPS - 1] - losses[-1] < STABLE_GAIN:
                 break
             loss.backward()
             optimizer.step()
+            schedule.step()
             progress.update()
-        if len(losses) > 1 and losses[-1] >= losses[0]:  # Adam leaves a minimum: its steps ignore the gradient's size
-            return torch.zeros_like(field)
-        return splines(control).detach()
+        with torch.no_grad():  # Adam leaves a minimum: its steps ignore the gradient's size
+            if not losses or float(loss_at(offsets[0])) >= losses[0]:
+                return torch.zeros_like(field)
+            return splines(control)
 
 
 def _fill(boxed: Tensor, box: tuple[slice, ...], shape: list[int]) -> Tensor:
@@ -199,16 +232,15 @@ def _fill(boxed: Tensor, box: tuple[slice, ...], shape: list[int]) -> Tensor:
 
 def _unfold(ddf_vox: Tensor, region: Tensor) -> Tensor:
     """Smooth a ddf (1, 3, h, w, d) until at most `MAX_FOLDING` of the region (1, 1, h, w, d) folds."""
-    while _folding(ddf_vox[0], region[0, 0]) > MAX_FOLDING:
+    while (jacobian_determinant(ddf_vox[0], torch.eye(3))[region[0, 0]] <= 0).float().mean() > MAX_FOLDING:
         ddf_vox = mean_of_neighbours(ddf_vox)
     return ddf_vox
 
 
-def _folding(ddf_vox: Tensor, region: Tensor) -> float:
-    """Share of the region (h, w, d) in which the ddf (3, h, w, d) has a Jacobian of 0 or less."""
-    return float((jacobian_determinant(ddf_vox, torch.eye(3))[region] <= 0).float().mean())
-
-
 def _dilate(mask: Tensor, sides_vox: Sequence[int]) -> Tensor:
-    """Dilate a mask (B, 1, H, W, D) with a box of odd sides."""
-    return F.max_pool3d(mask.float(), list(sides_vox), stride=1, padding=[side // 2 for side in sides_vox])
+    """Dilate a mask (B, 1, H, W, D) with a box of odd sides, axis by axis."""
+    mask = mask.float()
+    for axis, side in enumerate(sides_vox):
+        sides = [side if other == axis else 1 for other in range(3)]
+        mask = F.max_pool3d(mask, sides, stride=1, padding=[length // 2 for length in sides])
+    return mask

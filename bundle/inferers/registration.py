@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bundle.geometry import resize_ddf, spacing_mm
 from bundle.inferers.instance_optimization import InstanceOptimization
 from bundle.inferers.network_fine_tuning import NetworkFineTuning
+from bundle.memory import return_freed_memory
 from bundle.transforms.network_grid import SIDE_MULTIPLE
 
 Refine = Literal["none", "field", "network"]
@@ -35,7 +36,8 @@ class RegistrationInferer(Inferer):
         refine: instance optimisation: "field" optimises the network's ddf, "network" a copy of the network, "none"
             neither.
         mirror: average the network's ddf with its ddf of the pair mirrored along the first axis, as nnU-Net averages
-            segmentations; doubles the network's time (docs/method.md).
+            segmentations; doubles the network's time. Left out where the ddf is only the start of an instance
+            optimisation, which ends as well without it (docs/method.md).
         network_spacing_mm: voxel size of the network's input; None for the grid's own.
         instance_optimization, network_fine_tuning: the method that `refine` names is required.
 
@@ -96,7 +98,7 @@ class RegistrationInferer(Inferer):
                 network = self.network_fine_tuning(network, seen, seen_region)
             started_s = self._time("NetworkFineTuning", started_s)
         ddf_vox: Tensor = network(seen, *args, **kwargs).float()
-        if self.mirror:
+        if self.mirror and self.instance_optimization is None:
             mirrored = network(seen.flip(2), *args, **kwargs).float().flip(2)
             ddf_vox = (ddf_vox + mirrored * ddf_vox.new_tensor(MIRROR_SIGNS).view(1, 3, 1, 1, 1)) / 2
         if seen is not image:
@@ -109,7 +111,8 @@ class RegistrationInferer(Inferer):
         return ddf_vox
 
     def _time(self, step: str, started_s: float) -> float:
-        """Note the time of a step that ends now; returns the start of the next one."""
+        """Note the time of a step that ends now, and return its memory; returns the start of the next one."""
+        return_freed_memory()
         now_s = time.perf_counter()
         self.seconds_by_step[step] = now_s - started_s
         return now_s

@@ -23,20 +23,41 @@ class SplineField:
     """
 
     def __init__(self, shape: Sequence[int], *, spacing_vox: Sequence[int], device: torch.device) -> None:
-        self.bases = [cubic_basis(*pair).to(device) for pair in zip(shape, spacing_vox, strict=True)]
+        self.bases = [smooth_basis(*pair).to(device) for pair in zip(shape, spacing_vox, strict=True)]
 
     def zeros(self) -> Tensor:
         """Control points (1, 3, h, w, d) of the zero field; one lies beyond each end of the grid."""
         return torch.zeros(1, 3, *(basis.shape[1] for basis in self.bases), device=self.bases[0].device)
 
-    def __call__(self, control: Tensor) -> Tensor:
-        """The dense field of smoothed control points; constants are preserved."""
-        for _ in range(SMOOTHING_PASSES):
-            control = mean_of_neighbours(control)
-        along_h, along_w, along_d = self.bases
-        field = torch.einsum("ha,bcaed->bched", along_h, control)
-        field = torch.einsum("we,bched->bchwd", along_w, field)
-        return field @ along_d.T
+    def __call__(self, control: Tensor, *, every_vox: int = 1) -> Tensor:
+        """The field of control points at every `every_vox`-th voxel of the grid; constants are preserved.
+
+        The components of a vector are neighbours in memory (channels last), so that the vectors at some voxels are
+        gathered as rows.
+        """
+        along_h, along_w, along_d = (basis[::every_vox] for basis in self.bases)
+        columns = torch.einsum("dk,cijk->ijdc", along_d, control[0])
+        planes = torch.einsum("wj,ijdc->iwdc", along_w, columns)
+        field = along_h @ planes.flatten(1)
+        return field.view(len(along_h), len(along_w), len(along_d), 3).permute(3, 0, 1, 2)[None]
+
+
+def smooth_basis(size: int, spacing_vox: int) -> Tensor:
+    """`cubic_basis` of control points that are first averaged with their neighbours, `SMOOTHING_PASSES` times.
+
+    The mean over 27 neighbours is a mean over three along each axis, where border values extend beyond the border: its
+    product with the basis costs nothing when fields are evaluated.
+    """
+    basis = cubic_basis(size, spacing_vox)
+    for _ in range(SMOOTHING_PASSES):
+        basis = basis @ _mean_of_three(basis.shape[1])
+    return basis
+
+
+def _mean_of_three(count: int) -> Tensor:
+    """Matrix (count, count) of the mean of a point and its two neighbours."""
+    places = (torch.arange(count)[:, None] + torch.tensor([-1, 0, 1])).clamp(0, count - 1)
+    return F.one_hot(places, count).float().mean(dim=1)
 
 
 def cubic_basis(size: int, spacing_vox: int) -> Tensor:

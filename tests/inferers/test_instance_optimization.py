@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from tests.inferers.pairs import SHAPE, central_mask, moved_pair, texture, waves
 LEVELS: dict[str, Any] = {"levels_mm": (4.0, 2.7, 1.6, 1.0), "control_mm": (12.0, 8.1, 4.8, 3.0), "rim_mm": 3.0}
 
 
-def make(*, squared: bool = True, weight: float = 0.1, **options: Any) -> InstanceOptimization:
+def make(*, squared: bool = True, weight: float = 0.1, stride_vox: int = 2, **options: Any) -> InstanceOptimization:
     loss = RegistrationLoss(
-        similarity=LocalCrossCorrelationLoss(), regularization=TotalVariationLoss(squared=squared), weight=weight
+        similarity=LocalCrossCorrelationLoss(stride_vox=stride_vox),
+        regularization=TotalVariationLoss(squared=squared),
+        weight=weight,
     )
     return InstanceOptimization(loss=loss, **{**LEVELS, **options})
 
@@ -27,9 +30,11 @@ def optimize(optimization: InstanceOptimization, ddf_vox: Tensor, image: Tensor,
 
 
 @pytest.mark.parametrize(("squared", "weight"), [(True, 0.1), (False, 0.02)], ids=["diffusion", "total variation"])
-def test_a_known_field_is_found_from_nothing(squared: bool, weight: float) -> None:
+@pytest.mark.parametrize("stride_vox", [1, 2])
+def test_a_known_field_is_found_from_nothing(stride_vox: int, squared: bool, weight: float) -> None:
     truth_vox, mask = waves_vox(), central_mask()
-    found_vox = optimize(make(squared=squared, weight=weight), torch.zeros_like(truth_vox), moved_pair(truth_vox), mask)
+    optimization = make(squared=squared, weight=weight, stride_vox=stride_vox)
+    found_vox = optimize(optimization, torch.zeros_like(truth_vox), moved_pair(truth_vox), mask)
     error_vox = (found_vox - truth_vox).norm(dim=1, keepdim=True)[mask > 0]
     assert truth_vox.norm(dim=1, keepdim=True)[mask > 0].mean() > 1.5
     assert error_vox.mean() < 0.1
@@ -80,7 +85,7 @@ def test_two_runs_give_the_same_field_bit_by_bit() -> None:
 
 def test_a_stable_level_ends_early() -> None:
     class Indifferent(nn.Module):
-        calls, window_vox = 0, 1
+        calls, window_vox, stride_vox = 0, 1, 1
 
         def forward(self, warped: Tensor, fixed: Tensor, mask: Tensor) -> Tensor:
             self.calls += 1
@@ -136,27 +141,80 @@ def test_settings_are_millimetres(spacing_mm: tuple[float, ...], options: dict[s
     assert torch.equal(found_vox, expected_vox) is equal
 
 
+class Watching(LocalCrossCorrelationLoss):
+    """Notes the shape of what it compares."""
+
+    def __init__(self, stride_vox: int) -> None:
+        super().__init__(stride_vox=stride_vox)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, pred: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        self.shapes.append(tuple(pred.shape[2:]))
+        return super().forward(pred, target, mask=mask)
+
+
+def watch(stride_vox: int, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0), **options: Any) -> list[tuple[int, ...]]:
+    """Shapes of all comparisons of a whole image with another, 2 of which tell whether the start is worse than none."""
+    watching = Watching(stride_vox)
+    loss = RegistrationLoss(similarity=watching, regularization=TotalVariationLoss(), weight=0.1)
+    optimization = InstanceOptimization(loss=loss, rim_mm=3.0, **options)
+    optimization(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()), spacing_mm)
+    return watching.shapes[2:]
+
+
 def test_a_level_finer_than_the_grid_uses_its_voxels_and_levels_are_cubic_where_the_grid_is_not() -> None:
-    shapes: list[torch.Size] = []
-
-    class Watching(LocalCrossCorrelationLoss):
-        def forward(self, pred: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-            shapes.append(pred.shape[2:])
-            return super().forward(pred, target, mask=mask)
-
-    loss = RegistrationLoss(similarity=Watching(), regularization=TotalVariationLoss(), weight=0.1)
-    optimization = InstanceOptimization(loss=loss, levels_mm=[2.0, 0.5], control_mm=[6.0, 3.0], rim_mm=3.0, max_steps=1)
-    optimization(torch.zeros(1, 3, *SHAPE), moved_pair(waves_vox()), (1.0, 2.0, 0.5))
+    shapes = watch(1, (1.0, 2.0, 0.5), levels_mm=[2.0, 0.5], control_mm=[6.0, 3.0], max_steps=1)
     assert shapes[0] == (20, 48, 16)  # 40 x 96 x 22 mm in voxels of 2 mm, at least 16
     assert shapes[-1] == SHAPE
 
 
+@pytest.mark.parametrize(("max_steps", "expected"), [(3, [3, 3]), ([5, 2], [5, 2])])
+def test_steps_are_those_of_each_level(max_steps: int | list[int], expected: list[int]) -> None:
+    shapes = watch(1, levels_mm=[2.0, 1.0], control_mm=[6.0, 3.0], max_steps=max_steps)
+    sides = [min(SHAPE[0], round(SHAPE[0] / level_mm)) for level_mm in (2.0, 1.0)]
+    found = [sum(shape[0] == side for shape in shapes) for side in sides]
+    assert found == [steps + 1 for steps in expected]  # the last comparison tells whether the level was worth it
+
+
+def test_windows_with_a_stride_are_others_in_each_step_until_all_were_compared() -> None:
+    *shapes, last = watch(2, levels_mm=[1.0], control_mm=[3.0], max_steps=16)
+    begins = [tuple(side - seen for side, seen in zip(SHAPE, shape, strict=True)) for shape in shapes]
+    assert len(set(begins[:8])) == 8
+    assert begins[8:] == begins[:8]
+    assert last == shapes[0], "the same windows tell whether the level was worth it"
+
+
+def test_the_learning_rate_decreases_linearly_to_zero() -> None:
+    """Adam's steps have the size of the learning rate where the gradient stays the same: that of a brightness."""
+
+    class Darker(nn.Module):
+        window_vox, stride_vox = 1, 1
+
+        def forward(self, warped: Tensor, fixed: Tensor, mask: Tensor) -> Tensor:
+            return (warped * mask).sum() / mask.sum()
+
+    loss = RegistrationLoss(similarity=Darker(), regularization=TotalVariationLoss(), weight=0.0)
+    options = {"levels_mm": [1.0], "control_mm": [3.0], "rim_mm": 0.0, "max_steps": 10, "learning_rate_vox": 0.3}
+    slope = torch.arange(float(SHAPE[0])).view(1, 1, -1, 1, 1).expand(1, 2, *SHAPE)
+    found_vox = InstanceOptimization(loss=loss, **options)(
+        torch.zeros(1, 3, *SHAPE), slope, (1.0, 1.0, 1.0), central_mask()
+    )
+    expected_vox = -0.3 * sum(1 - step / 10 for step in range(10))
+    inner = found_vox[0, 0, *(slice(side // 2 - 2, side // 2 + 2) for side in SHAPE)]
+    torch.testing.assert_close(inner, torch.full_like(inner, expected_vox), atol=1e-4, rtol=0)
+
+
 def test_a_similarity_that_does_not_state_its_window_is_refused() -> None:
     loss = RegistrationLoss(similarity=nn.MSELoss(), regularization=TotalVariationLoss(), weight=0.1)
-    with pytest.raises(ValueError, match="expected a similarity with window_vox, got MSELoss"):
+    with pytest.raises(ValueError, match="expected a similarity with window_vox and stride_vox, got MSELoss"):
         InstanceOptimization(loss=loss, **LEVELS)
 
 
 def test_every_level_needs_its_control_points() -> None:
     with pytest.raises(ValueError, match=r"control_mm: expected one value for each of levels_mm \[2.0\], got \[\]"):
         make(levels_mm=[2.0], control_mm=[])
+
+
+def test_steps_that_do_not_fit_the_levels_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"max_steps: expected one value for each of levels_mm .*, got \[5, 5, 5\]"):
+        make(max_steps=[5, 5, 5])

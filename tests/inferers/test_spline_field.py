@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.interpolate import BSpline
+from scipy.ndimage import uniform_filter
 
-from bundle.inferers.spline_field import SplineField, cubic_basis, mean_of_neighbours
+from bundle.inferers.spline_field import SMOOTHING_PASSES, SplineField, cubic_basis, mean_of_neighbours
 
 SHAPE, SPACING_VOX = (13, 16, 22), (4, 3, 5)
 
@@ -26,14 +27,41 @@ def test_a_constant_stays_as_it_is_up_to_the_border(spacing_vox: int) -> None:
     torch.testing.assert_close(splines(splines.zeros() + shift_vox), shift_vox.expand(1, 3, *SHAPE))
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_control_point_moves_its_own_component_at_its_own_place(axis: int) -> None:
+def test_control_points_are_smoothed_and_then_weighed_by_the_basis() -> None:
+    """The field is scipy's spline of control points that were averaged with their 26 neighbours three times."""
     splines = SplineField(SHAPE, spacing_vox=SPACING_VOX, device=torch.device("cpu"))
+    control = torch.rand(splines.zeros().shape, generator=torch.Generator().manual_seed(0))
+    expected = control[0].double().numpy()
+    for _ in range(SMOOTHING_PASSES):
+        expected = uniform_filter(expected, size=(1, 3, 3, 3), mode="nearest")
+    for axis, (size, spacing_vox) in enumerate(zip(SHAPE, SPACING_VOX, strict=True), 1):
+        count = expected.shape[axis]
+        spline = BSpline(spacing_vox * np.arange(-3, count + 1), expected.swapaxes(0, axis), 3)
+        expected = spline(np.arange(size)).swapaxes(0, axis)
+    np.testing.assert_allclose(splines(control)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_control_point_moves_its_own_component_most_at_its_own_place(axis: int) -> None:
+    splines = SplineField((41, 33, 51), spacing_vox=SPACING_VOX, device=torch.device("cpu"))
     control = splines.zeros()
-    control[0, axis, 2, 3, 4] = 1.0  # the first control point lies one spacing before voxel 0
+    control[0, axis, 6, 6, 6] = 1.0  # the first control point lies one spacing before voxel 0
     field = splines(control)[0]
-    assert np.unravel_index(int(field[axis].argmax()), SHAPE) == (4, 6, 15)
+    assert np.unravel_index(int(field[axis].argmax()), (41, 33, 51)) == (20, 15, 25)
     assert not field[[other for other in range(3) if other != axis]].any()
+
+
+@pytest.mark.parametrize("every_vox", [2, 3])
+def test_the_field_at_every_few_voxels_is_a_part_of_the_field(every_vox: int) -> None:
+    splines = SplineField(SHAPE, spacing_vox=SPACING_VOX, device=torch.device("cpu"))
+    control = torch.rand(splines.zeros().shape, generator=torch.Generator().manual_seed(0))
+    every = slice(None, None, every_vox)
+    torch.testing.assert_close(splines(control, every_vox=every_vox), splines(control)[..., every, every, every])
+
+
+def test_the_components_of_a_vector_are_neighbours_in_memory() -> None:
+    splines = SplineField(SHAPE, spacing_vox=SPACING_VOX, device=torch.device("cpu"))
+    assert splines(splines.zeros()).is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_the_mean_of_neighbours_keeps_a_slope_inside() -> None:

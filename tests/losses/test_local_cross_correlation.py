@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from monai.losses import LocalNormalizedCrossCorrelationLoss
 from torch import Tensor
 
 from bundle.losses import LocalCrossCorrelationLoss
+from bundle.losses.local_cross_correlation import _box_sum, _spread
 
 SHAPE = (2, 1, 7, 8, 9)
 
@@ -22,14 +25,16 @@ def squared_correlation(pred: np.ndarray, target: np.ndarray, window_vox: int) -
     return result
 
 
+@pytest.mark.parametrize("stride_vox", [1, 2, 3])
 @pytest.mark.parametrize("window_vox", [3, 5, 7])
-def test_every_voxel_has_the_squared_correlation_of_its_window(window_vox: int) -> None:
+def test_every_window_has_the_squared_correlation_of_its_voxels(window_vox: int, stride_vox: int) -> None:
     pred, target = noise(*SHAPE), noise(*SHAPE, seed=1)
-    result = LocalCrossCorrelationLoss(window_vox=window_vox, reduction="none")(pred, target)
+    loss = LocalCrossCorrelationLoss(window_vox=window_vox, stride_vox=stride_vox, reduction="none")
     expected = [
         squared_correlation(p, t, window_vox) for p, t in zip(pred[:, 0].numpy(), target[:, 0].numpy(), strict=True)
     ]
-    np.testing.assert_allclose(-result[:, 0].numpy(), np.stack(expected), atol=1e-3)
+    every = slice(None, None, stride_vox)
+    np.testing.assert_allclose(-loss(pred, target)[:, 0].numpy(), np.stack(expected)[:, every, every, every], atol=1e-3)
 
 
 @pytest.mark.parametrize(("a", "b"), [(1.0, 0.0), (0.5, 0.2), (-1.0, 1.0)])
@@ -95,16 +100,45 @@ def test_it_is_float32_under_autocast_and_for_half_precision_images() -> None:
     torch.testing.assert_close(under_autocast, expected, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("stride_vox", [1, 2, 3])
 @pytest.mark.parametrize("window_vox", [3, 5])
-def test_gradcheck_of_both_images(window_vox: int) -> None:
+def test_gradcheck_of_both_images(window_vox: int, stride_vox: int) -> None:
     pred, target = (noise(1, 1, 4, 5, 6, seed=seed, dtype=torch.float64).requires_grad_() for seed in (0, 1))
     mask = noise(1, 1, 4, 5, 6, seed=2, dtype=torch.float64)
-    assert torch.autograd.gradcheck(LocalCrossCorrelationLoss(window_vox=window_vox), (pred, target, mask))
+    loss = LocalCrossCorrelationLoss(window_vox=window_vox, stride_vox=stride_vox)
+    assert torch.autograd.gradcheck(loss, (pred, target, mask))
+
+
+@pytest.mark.parametrize("stride_vox", [2, 3])
+def test_views_that_begin_at_each_voxel_of_a_stride_compare_every_window_once(stride_vox: int) -> None:
+    shape = (1, 1, 12, 16, 17)
+    pred, target = noise(*shape, dtype=torch.float64), noise(*shape, seed=1, dtype=torch.float64)
+    mask = torch.zeros(shape)
+    mask[..., 4:10, 4:10, 4:10] = 1  # whose windows reach no border of a view; each view has as many of them
+    loss = LocalCrossCorrelationLoss(window_vox=5, stride_vox=stride_vox)
+    means = [
+        loss(*(volume[..., h:, w:, d:] for volume in (pred, target, mask)))
+        for h, w, d in product(range(stride_vox), repeat=3)
+    ]
+    expected = LocalCrossCorrelationLoss(window_vox=5)(pred, target, mask)
+    torch.testing.assert_close(torch.stack(means).mean(), expected)
+    assert torch.stack(means).std() > 1e-3  # each compares windows of its own
+
+
+@pytest.mark.parametrize("radius_vox", [0, 1, 3])
+@pytest.mark.parametrize("stride_vox", [1, 2, 3, 9])
+def test_spreading_windows_is_the_adjoint_of_summing_voxels(radius_vox: int, stride_vox: int) -> None:
+    voxels = noise(*SHAPE, dtype=torch.float64)
+    sums = _box_sum(voxels, radius_vox, stride_vox)
+    windows = noise(*sums.shape, seed=1, dtype=torch.float64)
+    torch.testing.assert_close((sums * windows).sum(), (voxels * _spread(windows, radius_vox, stride_vox, SHAPE)).sum())
 
 
 def test_bad_options_and_shapes_are_named() -> None:
     with pytest.raises(ValueError, match="window_vox: expected an odd number of voxels, got 4"):
         LocalCrossCorrelationLoss(window_vox=4)
+    with pytest.raises(ValueError, match="stride_vox: expected 1 or more voxels, got 0"):
+        LocalCrossCorrelationLoss(stride_vox=0)
     with pytest.raises(ValueError, match="reduction: expected 'mean' or 'none', got 'sum'"):
         LocalCrossCorrelationLoss(reduction="sum")
     with pytest.raises(ValueError, match=r"pred, target.*\(1, 1, 4, 5, 6\) and \(1, 1, 4, 5, 7\)"):
