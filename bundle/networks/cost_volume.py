@@ -1,10 +1,14 @@
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+SLAB_VALUES = 2**20  # of a feature map that are processed at a time, so that they stay in the cache
 
 
 def normalize_features(fixed: Tensor, warped: Tensor, eps: float = 1e-8) -> tuple[Tensor, Tensor]:
@@ -49,16 +53,76 @@ class CostVolume(nn.Module):
 
     def forward(self, fixed: Tensor, warped: Tensor) -> Tensor:
         """Map two float32 tensors (B, C, h, w, d) to (B, num_offsets, h, w, d)."""
-        # Nested slices, axis by axis, halve the time of 125 slices of the padded map: in the backward pass, each slice
-        # allocates a tensor of the size of its source.
+        padded = F.pad(warped, [self.radius_vox] * 6)
+        # Export formats do not know autograd functions. TorchScript skips what the first condition excludes.
+        # Torch's stubs do not list is_scripting and is_tracing.
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            is_exported = torch.jit.is_tracing() or torch.compiler.is_exporting()  # type: ignore[attr-defined]
+            if not is_exported:
+                costs: Tensor = _MeanProducts.apply(fixed.contiguous(), padded.contiguous(), self._offsets())
+                return costs
+        h, w, d = fixed.shape[2:]
+        return torch.stack(
+            [(fixed * padded[:, :, i : i + h, j : j + w, k : k + d]).mean(1) for i, j, k in self._offsets()],
+            dim=1,
+        )
+
+    def _offsets(self) -> list[tuple[int, int, int]]:
+        """First voxel of each neighbour in the padded map, row-major."""
         radius = self.radius_vox
-        padded = F.pad(warped, [radius] * 6)
-        costs = []
+        offsets: list[tuple[int, int, int]] = []
         for i in range(2 * radius + 1):
-            rows = padded.narrow(2, i, fixed.shape[2])
             for j in range(2 * radius + 1):
-                columns = rows.narrow(3, j, fixed.shape[3])
                 for k in range(2 * radius + 1):
                     if abs(i - radius) + abs(j - radius) + abs(k - radius) <= self.reach_vox:
-                        costs.append((fixed * columns.narrow(4, k, fixed.shape[4])).mean(1))
-        return torch.stack(costs, dim=1)
+                        offsets.append((i, j, k))
+        return offsets
+
+
+class _MeanProducts(torch.autograd.Function):
+    """Mean over channels of a map (B, C, h, w, d) times a padded one, shifted to each of the offsets.
+
+    Stores the two maps for the backward pass; autograd would store both factors of each of the 125 products.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, fixed: Tensor, padded: Tensor, offsets: list[tuple[int, int, int]]) -> Tensor:
+        costs = fixed.new_empty((fixed.shape[0], len(offsets), *fixed.shape[2:]))
+        for rows, part, shifted in _slabs(fixed, padded, offsets):
+            product = torch.empty_like(part)
+            for n, neighbour in enumerate(shifted):
+                torch.mean(torch.mul(part, neighbour, out=product), dim=1, out=costs[:, n, rows])
+        ctx.save_for_backward(fixed, padded)
+        ctx.offsets = offsets
+        return costs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        fixed, padded = ctx.saved_tensors
+        weights = grad / fixed.shape[1]
+        by_fixed, by_padded = torch.zeros_like(fixed), torch.zeros_like(padded)
+        by_slabs = _slabs(by_fixed, by_padded, ctx.offsets)
+        for (rows, part, shifted), (_, by_part, by_shifted) in zip(
+            _slabs(fixed, padded, ctx.offsets), by_slabs, strict=True
+        ):
+            for n, (neighbour, by_neighbour) in enumerate(zip(shifted, by_shifted, strict=True)):
+                weight = weights[:, n : n + 1, rows]
+                by_part.addcmul_(weight, neighbour)
+                by_neighbour.addcmul_(weight, part)
+        return by_fixed, by_padded, None
+
+
+def _slabs(
+    fixed: Tensor, padded: Tensor, offsets: list[tuple[int, int, int]]
+) -> Iterator[tuple[slice, Tensor, list[Tensor]]]:
+    """Rows of each slab, the map's part (B, C, rows, w, d), and the part of the padded map at each offset."""
+    h, w, d = fixed.shape[2:]
+    step = max(1, SLAB_VALUES * h // max(fixed.numel(), 1))
+    for start in range(0, h, step):
+        stop = min(start + step, h)
+        yield (
+            slice(start, stop),
+            fixed[:, :, start:stop],
+            [padded[:, :, start + i : stop + i, j : j + w, k : k + d] for i, j, k in offsets],
+        )

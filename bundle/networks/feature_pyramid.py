@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 NEGATIVE_SLOPE = 0.1  # of the pyramid only, as in the authors' code; the rest of the network uses 0.05
 
@@ -33,7 +35,12 @@ class FeaturePyramid(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map (B, 1, H, W, D) to one tensor (B, channels[l], H / 2^(l+1), ...) per level, fine to coarse."""
         features = []
-        for level in self.levels:
-            image = level(image)
+        for n, level in enumerate(self.levels):
+            # Torch's stubs do not list is_scripting.
+            if n == 0 and self.training and not torch.jit.is_scripting():  # type: ignore[attr-defined]
+                # The first level has few operations and the largest maps: computing it twice saves most for least.
+                image = checkpoint(level, image, use_reentrant=False)
+            else:
+                image = level(image)
             features.append(image)
         return features

@@ -160,3 +160,14 @@ def test_a_toy_pair_is_overfitted_to_less_than_0_3_voxel_in_a_minute() -> None:
         loss(ddf_vox, label).backward()
         optimizer.step()
     assert error_vox < 0.3
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_in_it_reads_values_back_or_assumes_a_cpu(training: bool) -> None:
+    network = RRN().to("meta").train(training)  # tensors without values: reading one raises
+    ddf_vox = network(torch.zeros(2, 2, 32, 16, 48, device="meta"))
+    assert ddf_vox.device.type == "meta"
+    assert ddf_vox.shape == (2, 3, 32, 16, 48)
+    if training:
+        ddf_vox.mean().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
