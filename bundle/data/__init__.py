@@ -4,6 +4,7 @@ from bundle.data.config_values import bundle_root, check_as_typed, config_with
 from bundle.data.flag import flag
 from bundle.data.pair import FILE_KEYS, OPTION_KEYS, Pair, PairFiles
 from bundle.data.pair_in_memory import PairPart, Points, Scan, as_volume, pair_in_memory
+from bundle.data.pair_loader import PairLoader
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
 from bundle.data.pairs_to_register import pairs_to_register
 
@@ -12,6 +13,7 @@ __all__ = [
     "OPTION_KEYS",
     "Pair",
     "PairFiles",
+    "PairLoader",
     "PairPart",
     "Points",
     "Scan",

@@ -100,11 +100,8 @@ class Pair(TypedDict, total=False):
     warped_net: Tensor  # (1, h, w, d)
     jacobian_net: Tensor  # (1, h, w, d), of the ddf
     # ResultsOnNativeGridsd
-    displacement_mm: MetaTensor  # (3, H, W, D), RAS, on the fixed grid
-    inverse_displacement_mm: MetaTensor  # on the moving grid
-    warped: MetaTensor  # (1, H, W, D), HU, on the fixed grid
-    aligned: MetaTensor  # after the initial alignment
-    jacobian: MetaTensor  # (1, H, W, D), of the whole transform, on the fixed grid
+    inverse_ddf: Tensor  # (3, h, w, d), inverse of `pred`, voxels
+    warped: MetaTensor  # (1, H, W, D) int16, HU, on the fixed grid
     # ScoreRegistrationd
     lncc_aligned: float
     lncc_registered: float

@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 
 from bundle.lung.segmentation import find_lungs
 from bundle.lung.work_grid import TISSUE_HU
+from bundle.processors import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,15 @@ class LungRegiond(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
-        masks = {}
-        for key in self.key_iterator(pair):
-            given = pair.get(f"{key}_mask")
-            if given is not None and not (given > 0).any():
-                raise ValueError(f"{_file(given, f'{key}_mask')}: the mask holds no voxel above 0")
-            masks[key] = find_lungs(pair[key]) if given is None else given
-            pair[f"{key}_mask_given"] = given is not None
+        keys = list(self.key_iterator(pair))
+        given = {key: pair.get(f"{key}_mask") for key in keys}
+        for key, mask in given.items():
+            if mask is not None and not (mask > 0).any():
+                raise ValueError(f"{_file(mask, f'{key}_mask')}: the mask holds no voxel above 0")
+        lungs = dict(zip(keys, side_by_side(find_lungs, [pair[key] for key in keys]), strict=True))
+        masks = {key: lungs[key] if given[key] is None else given[key] for key in keys}
+        for key in keys:
+            pair[f"{key}_mask_given"] = given[key] is not None
             pair[f"{key}_lungs_found"] = masks[key] is not None
         missing = [key for key, mask in masks.items() if mask is None]
         if len(missing) == len(masks):
@@ -47,7 +50,7 @@ class LungRegiond(MapTransform):
         elif missing:
             other = next(key for key, mask in masks.items() if mask is not None)
             raise ValueError(_only_one_has_lungs(pair, missing[0], other))
-        sides = {key: _sides(pair[key], mask, bool(pair[f"{key}_mask_given"])) for key, mask in masks.items()}
+        sides = {key: lungs[key] if given[key] is None else _sides(lungs[key], given[key]) for key in keys}
         if all(labels is not None for labels in sides.values()):
             pair |= {f"{key}_lungs": labels for key, labels in sides.items()}
         for key, mask in masks.items():
@@ -56,15 +59,13 @@ class LungRegiond(MapTransform):
         return pair
 
 
-def _sides(scan: MetaTensor, mask: MetaTensor | None, is_given: bool) -> MetaTensor | None:
+def _sides(lungs: MetaTensor | None, mask: MetaTensor) -> MetaTensor | None:
     """The lungs in a mask, 1 right and 2 left; None if they are less than half of it."""
-    if mask is None or not is_given:
-        return mask
-    lungs = find_lungs(scan)
     if lungs is None:
         return None
     inside = lungs.as_tensor() * (mask.as_tensor() > 0)
-    return MetaTensor(inside, affine=scan.affine) if 2 * (inside > 0).sum() > (mask > 0).sum() else None
+    is_most = 2 * inside.count_nonzero() > (mask.as_tensor() > 0).count_nonzero()
+    return MetaTensor(inside, affine=lungs.affine) if is_most else None
 
 
 def _only_one_has_lungs(pair: Mapping[Hashable, Any], key: Hashable, other: Hashable) -> str:

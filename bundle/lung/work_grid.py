@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from bundle.geometry import spacing_mm
+from bundle.geometry import slabs, spacing_mm
 from bundle.lung.morphology import Labels, Mask, box_of, dilate, erode
 
 WORK_SPACING_MM = 3.0
@@ -175,23 +176,32 @@ def _coarsen(
         for size, count in zip(voxel_mm.tolist(), voxels.shape, strict=True)
     ]
     blocks = (sides[0], sides[1], sides[2])
-    hu = F.avg_pool3d(voxels[None, None], blocks)[0, 0]
-    low = voxels < PADDING_HU
-    if low.any():
-        share = F.avg_pool3d(low[None, None].float(), blocks)[0, 0]
-        known = F.avg_pool3d(voxels.masked_fill(low, 0.0)[None, None], blocks)[0, 0]
+    hu = _pooled(voxels, blocks, lambda part: part)
+    if voxels.amin() < PADDING_HU:
+        share = _pooled(voxels, blocks, lambda part: (part < PADDING_HU).float())
+        known = _pooled(voxels, blocks, lambda part: part.masked_fill(part < PADDING_HU, 0.0))
         hu = torch.where(share < 1, known / (1 - share).clamp_min(1e-6), hu)
         padding = (share == 1).numpy()
     else:
         padding = np.zeros(hu.shape, bool)
     fill = _fill_value(voxels)
     if fill is not None and fill >= PADDING_HU:
-        same = (F.avg_pool3d((voxels == fill)[None, None].float(), blocks)[0, 0] == 1).numpy()
+        same = (_pooled(voxels, blocks, lambda part: (part == fill).float()) == 1).numpy()
         solid = ndimage.binary_dilation(ndimage.binary_erosion(same, border_value=True), mask=same)
         padding |= _reaches_border(solid)  # not single voxels of noise that a program clipped
     resolved = voxel_mm.numpy() * np.array(blocks)
     blur = np.sqrt(np.clip((target_mm / resolved) ** 2 - 1, 0, None)) * BLUR  # as much as averages of `target_mm`
     return ndimage.gaussian_filter(hu.numpy(), blur, truncate=2.0), padding, blocks
+
+
+def _pooled(voxels: Tensor, blocks: tuple[int, int, int], values: Callable[[Tensor], Tensor]) -> Tensor:
+    """Averages over blocks of values that are computed from voxels (H, W, D), slab by slab."""
+    sides = [size // block for size, block in zip(voxels.shape, blocks, strict=True)]
+    pooled = torch.empty(sides)
+    for start, stop in slabs([sides[0], blocks[0] * voxels.shape[1], voxels.shape[2]]):
+        rows = values(voxels[start * blocks[0] : stop * blocks[0]])
+        pooled[start:stop] = F.avg_pool3d(rows.unflatten(0, (stop - start, blocks[0]))[:, None], blocks)[:, 0, 0]
+    return pooled
 
 
 def _fill_value(voxels: Tensor) -> float | None:

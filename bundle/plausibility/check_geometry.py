@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 from monai.config import KeysCollection
@@ -20,6 +21,7 @@ from bundle.plausibility.geometry import (
     view_lungs,
 )
 from bundle.plausibility.orientation import other_orientation
+from bundle.processors import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,10 @@ class PlausibleGeometryd(MapTransform):
         pair = dict(data)
         signs = list(pair.get("implausible") or [])
         views: list[LungView] = []
-        for key in self.key_iterator(pair):
+        keys = list(self.key_iterator(pair))
+        for key, view in zip(keys, side_by_side(partial(_view, pair), keys), strict=True):
             scan = pair[key]
             found = lost_geometry(scan.affine) + repeated_slices(scan)
-            view = view_lungs(scan, pair[f"{key}_mask"]) if pair.get(f"{key}_lungs_found", True) else None
             check_size(str(scan.meta.get("filename_or_obj", key)), scan, view)
             if view is not None:
                 found += implausible_lungs(view) + turned_scan(view)
@@ -56,3 +58,7 @@ class PlausibleGeometryd(MapTransform):
                 log.warning("%s: %s; check both headers", pair.get("name", "pair"), sign)
             signs += unlike
         return {**pair, "implausible": signs}
+
+
+def _view(pair: Mapping[Hashable, Any], key: Hashable) -> LungView | None:
+    return view_lungs(pair[key], pair[f"{key}_mask"]) if pair.get(f"{key}_lungs_found", True) else None

@@ -64,11 +64,12 @@ class LungView(NamedTuple):
 def view_lungs(scan: MetaTensor, mask: MetaTensor) -> LungView | None:
     """A scan and its lungs (1, H, W, D) in voxels of about a 64th of the lungs; None for an empty mask."""
     given = mask.as_tensor() > 0
-    if not given.any():
+    planes = given[0].any(dim=2), given[0].any(dim=0)
+    extents = [int(part.sum()) for part in (planes[0].any(dim=1), planes[0].any(dim=0), planes[1].any(dim=0))]
+    if not extents[0]:
         return None
-    extents = [len(torch.nonzero(given.amax(dim=tuple({0, 1, 2, 3} - {axis})))) for axis in (1, 2, 3)]
     work_mm = float((spacing_mm(mask.affine.double()) * torch.tensor(extents)).max()) / WORK_SIDE
-    lungs = coarsen(MetaTensor(given.float(), affine=mask.affine), work_mm)
+    lungs = coarsen(MetaTensor(given, affine=mask.affine), work_mm)
     inside = lungs[0].numpy() >= 0.5
     if not inside.any():
         return None

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from bundle.plausibility.intensities import Intensities, alike_in_window, find_intensities
+from bundle.processors import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ class HounsfieldUnitsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
-        found = {key: find_intensities(pair[key].as_tensor()) for key in self.key_iterator(pair)}
+        keys = list(self.key_iterator(pair))
+        intensities = side_by_side(find_intensities, [pair[key].as_tensor() for key in keys])
+        found = dict(zip(keys, intensities, strict=True))
         _check_same_unit(pair, found)
         warnings, signs = list(pair.get("warnings") or []), list(pair.get("implausible") or [])
         for key, what in found.items():

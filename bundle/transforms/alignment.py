@@ -6,23 +6,27 @@ import logging
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
+from scipy.optimize import minimize
 from torch import Tensor
 
-from bundle.geometry import apply_affine, identity_vox, sample_rows, spacing_mm
+from bundle.geometry import affine_columns, apply_affine, identity_vox, sample_rows, spacing_mm
 from bundle.io import read_linear_transform
 from bundle.losses import LocalCrossCorrelationLoss
+from bundle.processors import side_by_side
 from bundle.resample import coarsen
 
 log = logging.getLogger(__name__)
 
 AlignmentMethod = Literal["identity", "centroid", "translation", "affine"]
 
-MAX_ITERATIONS = 60
+STOP = {"maxiter": 60, "ftol": 1e-6, "gtol": 1e-7}
+LAST_ROW = torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
 SIDES = (1, 2)  # labels of the right and the left lung
 MIN_RATIO = 0.5  # of a lung's volume in both scans, relative to the other lung's; a collapsed lung stays below
 
@@ -79,14 +83,16 @@ def _shared_lungs(fixed_mask: MetaTensor, moving_mask: MetaTensor) -> tuple[Meta
     """Both masks, 0 or 1, without a lung that one of the scans lacks or shows collapsed."""
     volumes_mm3 = torch.tensor(
         [
-            [float((mask == side).sum()) * float(spacing_mm(mask.affine.double()).prod()) for side in SIDES]
+            [float((mask == side).count_nonzero()) * float(spacing_mm(mask.affine.double()).prod()) for side in SIDES]
             for mask in (fixed_mask, moving_mask)
         ]
     )
     ratios = volumes_mm3.amin(dim=0) / volumes_mm3.amax(dim=0).clamp_min(1e-9)
     shared = [side for side, ratio in zip(SIDES, ratios, strict=True) if ratio > MIN_RATIO * ratios.max()]
     fixed_region, moving_region = (
-        MetaTensor(torch.isin(mask.as_tensor(), torch.tensor(shared or SIDES)).to(torch.uint8), affine=mask.affine)
+        MetaTensor(
+            (mask == shared[0] if len(shared) == 1 else mask > 0).as_tensor().to(torch.uint8), affine=mask.affine
+        )
         for mask in (fixed_mask, moving_mask)
     )
     return fixed_region, moving_region
@@ -106,53 +112,51 @@ def _optimize(
     Parameters are in the axes of the fixed scan, so that the result rotates with its header, and in units of 1 % and
     1 mm, for good scaling.
     """
-    fixed_density, moving_density = _density(coarsen(fixed, level.voxel_mm)), _density(coarsen(moving, level.voxel_mm))
+    fixed_density, moving_density = side_by_side(lambda scan: _density(coarsen(scan, level.voxel_mm)), (fixed, moving))
     target, region, grid = _crop(fixed_density, coarsen(fixed_mask, level.voxel_mm), level.rim_mm)
-    points = apply_affine(fixed_density.affine.double(), grid) - centre
-    axes = fixed_density.affine[:3, :3].double() / spacing_mm(fixed_density.affine.double())
+    to_world = fixed_density.affine.double()
+    axes = to_world[:3, :3] / spacing_mm(to_world)
+    to_world[:3, 3] -= centre
     world_to_moving = torch.linalg.inv(moving_density.affine.double())
-    parameters = torch.zeros(3, 4, dtype=torch.float64, requires_grad=True)
+    lncc_loss = LocalCrossCorrelationLoss()
 
-    def compose() -> tuple[Tensor, Tensor]:
+    def compose(parameters: Tensor) -> tuple[Tensor, Tensor]:
         new_linear = linear + axes @ parameters[:, :3] @ axes.T / 100 if level.linear else linear
         return new_linear, offset + axes @ parameters[:, 3]
 
-    def dissimilarity() -> Tensor:
-        new_linear, new_offset = compose()
-        mapped = apply_affine(world_to_moving, points @ new_linear.T + new_offset)
-        warped = sample_rows(moving_density.as_tensor(), mapped.T.float().view(3, *target.shape[2:]))[None]
+    def dissimilarity(parameters: Tensor) -> Tensor:
+        new_linear, new_offset = compose(parameters)
+        moved = torch.cat([torch.cat([new_linear, new_offset[:, None]], dim=1), LAST_ROW])
+        points_vox = affine_columns(world_to_moving @ moved @ to_world, grid.flatten(1)).view_as(grid)
+        warped = sample_rows(moving_density.as_tensor(), points_vox)[None]
         if level.lncc:
             return lncc_loss(warped, target, mask=region)
         return -torch.corrcoef(torch.stack([warped[region > 0], target[region > 0]]))[0, 1]
 
-    lncc_loss = LocalCrossCorrelationLoss()
-    optimizer = torch.optim.LBFGS(
-        [parameters], max_iter=MAX_ITERATIONS, tolerance_change=1e-5, line_search_fn="strong_wolfe"
-    )
+    def loss_and_gradient(values: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = torch.from_numpy(values).view(3, 4).requires_grad_()
+        with torch.enable_grad():
+            loss = dissimilarity(parameters)
+            (gradient,) = torch.autograd.grad(loss, parameters)
+        return float(loss.detach()), gradient.flatten().numpy()
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = dissimilarity()
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        before = float(optimizer.step(closure).detach())
-    with torch.no_grad():
-        after = float(dissimilarity())
-        log.debug("affine alignment at %.0f mm: similarity %.4f (before: %.4f)", level.voxel_mm, -after, -before)
-        return compose() if after < before else (linear, offset)
+    start = np.zeros(12)
+    before = loss_and_gradient(start)[0]
+    # not torch.optim.LBFGS: any optimiser of torch imports its compiler first, which takes longer than the alignment
+    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=STOP)
+    log.debug("affine alignment at %.0f mm: similarity %.4f (before: %.4f)", level.voxel_mm, -found.fun, -before)
+    return compose(torch.from_numpy(found.x).view(3, 4)) if found.fun < before else (linear, offset)
 
 
 def _crop(density: MetaTensor, mask: MetaTensor, rim_mm: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Density and region (1, 1, h, w, d) cropped to the lungs and a rim, and their voxel coordinates (n, 3)."""
+    """Density and region (1, 1, h, w, d) cropped to the lungs and a rim, and their voxel coordinates (3, h, w, d)."""
     lungs = (mask[0] >= min(0.5, float(mask.max()))).numpy()  # a small mask may cover no coarse voxel by half
     region = torch.from_numpy(ndimage.distance_transform_edt(~lungs, mask.pixdim.numpy()) <= rim_mm)
     inside = region.nonzero()
     low, high = inside.amin(dim=0), inside.amax(dim=0) + 1
     box = tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
     cropped = region[box].float()[None, None]
-    grid = identity_vox(list(cropped.shape[2:]), cropped)[0].flatten(1).T.double() + low
+    grid = identity_vox(list(cropped.shape[2:]), cropped)[0] + low.view(3, 1, 1, 1)
     return density.as_tensor()[0][box][None, None], cropped, grid
 
 
@@ -164,7 +168,11 @@ def _density(scan: MetaTensor) -> MetaTensor:
 
 def _centroid_mm(mask: MetaTensor) -> Tensor:
     """Centre of mass (3,) of a mask (1, H, W, D) in its world, RAS mm."""
-    return apply_affine(mask.affine.double(), mask[0].as_tensor().nonzero().double().mean(dim=0, keepdim=True))[0]
+    inside = (mask[0].as_tensor() > 0).numpy()  # PyTorch would sum a copy of 8 bytes a voxel
+    along_depth, along_rows = np.count_nonzero(inside, axis=2), np.count_nonzero(inside, axis=0)
+    counts = along_depth.sum(axis=1), along_depth.sum(axis=0), along_rows.sum(axis=0)
+    centre_vox = torch.tensor([np.average(np.arange(len(count)), weights=count) for count in counts])
+    return apply_affine(mask.affine.double(), centre_vox[None])[0]
 
 
 class InitialAlignmentd(MapTransform):

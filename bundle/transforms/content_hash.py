@@ -8,6 +8,7 @@ from typing import Any
 from monai.transforms import MapTransform
 
 from bundle.io import content_sha256
+from bundle.processors import side_by_side
 
 
 class ContentHashd(MapTransform):
@@ -15,6 +16,6 @@ class ContentHashd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
-        for key in self.key_iterator(pair):
-            pair[f"{key}_sha256"] = content_sha256(pair[key])
-        return pair
+        keys = list(self.key_iterator(pair))
+        hashes = side_by_side(content_sha256, [pair[key] for key in keys])
+        return pair | {f"{key}_sha256": value for key, value in zip(keys, hashes, strict=True)}

@@ -9,6 +9,7 @@ from monai.config import KeysCollection
 from monai.transforms import LoadImaged
 
 from bundle.io import ScanReader
+from bundle.processors import side_by_side
 
 
 class LoadImageSeriesd(LoadImaged):
@@ -27,6 +28,6 @@ class LoadImageSeriesd(LoadImaged):
 
     def __call__(self, data: Mapping[Hashable, Any], reader: None = None) -> dict[Hashable, Any]:
         pair = dict(data)
-        for key in self.key_iterator(pair):
-            pair[key] = self._loader(pair[key], ScanReader(pair.get(f"{key}_series")))
-        return pair
+        keys = list(self.key_iterator(pair))
+        images = side_by_side(lambda key: self._loader(pair[key], ScanReader(pair.get(f"{key}_series"))), keys)
+        return pair | dict(zip(keys, images, strict=True))

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation, Transform, generate_spatial_bounding_box
+from nibabel.orientations import io_orientation
 from torch import Tensor
 
-from bundle.geometry import affine_columns, sample_rows, slabs_of_points, spacing_mm
-from bundle.resample import coarsen
+from bundle.geometry import spacing_mm
+from bundle.resample import coarsen, sample_on_grid
 
 MAX_VOXELS = 3_000_000  # 10 litres at 1.5 mm, more than lungs hold; 1.4 times the time of 6 litres
 SIDE_MULTIPLE = 16  # four levels of the pyramid, each at half the resolution of the previous one
@@ -33,7 +34,7 @@ def cubic_voxel_grid(
     """
     low, high, canonical_affine = _box_vox(mask)
     voxel_mm = spacing_mm(canonical_affine)
-    volume_mm3 = int((mask.as_tensor() > 0).sum()) * float(voxel_mm.prod())
+    volume_mm3 = int(mask.as_tensor().count_nonzero()) * float(voxel_mm.prod())
     grid_spacing_mm = max(grid_spacing_mm, (volume_mm3 / max_voxels) ** (1 / 3))
     step_mm = SIDE_MULTIPLE * grid_spacing_mm
     sides = ((high - low) * voxel_mm + 2 * margin_mm).div(step_mm).ceil().int() * SIDE_MULTIPLE
@@ -71,16 +72,16 @@ def put_on_grid(volume: MetaTensor, spatial_size: SidesVox, affine: Tensor) -> M
     Args:
         affine: (4, 4) from the new grid's voxels to the world of `volume`.
     """
-    canonical_axes = Orientation(axcodes="RAS", labels=None)(volume)
-    directions = canonical_axes.affine[:3, :3].double() / spacing_mm(canonical_axes.affine.double())
-    reach_mm = (directions.T @ affine[:3, :3]).abs().amax(dim=1)  # extent of one new voxel along the volume's axes
+    own = volume.affine.double()
+    along_own = ((own[:3, :3] / spacing_mm(own)).T @ affine[:3, :3]).abs().amax(dim=1)  # extent of one new voxel, mm
+    reach_mm = torch.empty(3, dtype=torch.float64)
+    reach_mm[io_orientation(own.numpy())[:, 0].astype(int)] = along_own  # along R, A, S
     coarse = coarsen(volume, tuple(reach_mm.tolist()))
     to_coarse = torch.linalg.inv(coarse.affine.double()) @ affine
     voxels = coarse.as_tensor()
     sampled = voxels.new_empty((voxels.shape[0], *spatial_size))
-    for rows, points in slabs_of_points(spatial_size, voxels):
-        points_vox = affine_columns(to_coarse, points.flatten(1)).view_as(points)
-        sampled[:, rows] = sample_rows(voxels, points_vox)
+    for rows, values in sample_on_grid(voxels, to_coarse, spatial_size):
+        sampled[:, rows] = values
     return MetaTensor(sampled, affine=affine)
 
 

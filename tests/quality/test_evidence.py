@@ -83,7 +83,8 @@ def test_the_initial_alignment_has_a_scale_and_a_rotation() -> None:
 
 def test_an_inverse_that_is_wrong_by_a_millimetre_is_inconsistent_by_one() -> None:
     pair = make_pair(vessels(), (0.0, 0.0, 0.0))
-    pair["inverse_displacement_mm"] = pair["inverse_displacement_mm"] + torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1, 1)
+    vectors = torch.linalg.inv(pair["grid_to_fixed"][:3, :3]).float() @ torch.tensor([0.0, 1.0, 0.0])  # of 1 mm
+    pair["inverse_ddf"] = pair["inverse_ddf"] + vectors.view(3, 1, 1, 1)
     assert gather_evidence(pair).inverse_consistency_mm == pytest.approx(1.0, abs=1e-3)
 
 
