@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from bundle.io import ImageHeader, extend, itk_from_affine, set_itk_grid, transform_points
+from bundle.io.displacement import displacement_from_itk
 from bundle.resample import AIR_HU
 
 Interpolation = Literal["linear", "bspline", "nearest"]
@@ -73,6 +74,19 @@ def warp_scan(
         default_pixel_value=fill,
     )
     return torch.from_numpy(itk.array_from_image(resampled)).permute(2, 1, 0)
+
+
+def displacement_on(transform: itk.Transform, grid: ImageHeader) -> Tensor:
+    """Displacement (3, H, W, D) float32, RAS mm, of a transform at the voxels of a grid."""
+    spacing, direction, origin = itk_from_affine(grid.affine)
+    sample = itk.TransformToDisplacementFieldFilter[itk.Image[itk.Vector[itk.F, 3], 3], itk.D].New()
+    sample.SetTransform(transform)
+    sample.SetSize(list(grid.shape))
+    sample.SetOutputSpacing(spacing)
+    sample.SetOutputDirection(itk.matrix_from_array(direction))
+    sample.SetOutputOrigin(origin)
+    sample.Update()
+    return displacement_from_itk(sample.GetOutput())[0]
 
 
 def warp_labels(transform: itk.Transform, labels: MetaTensor, grid: ImageHeader, *, one_hot: bool) -> Tensor:

@@ -203,13 +203,13 @@ class WorldTransform:
     def _add_field(self, initial: Tensor, vectors: Tensor, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
         """initial p + vectors ddf(q) (3, H, W, D) at voxels p of a fixed-world grid; q = grid_to_fixed^-1 affine p."""
         to_grid = torch.linalg.inv(self.grid_to_fixed.double()) @ affine.double()
-        field = torch.einsum("ab,bhwd->ahwd", vectors[:3, :3].to(self.ddf_vox), self.ddf_vox[0])
-        is_affine = not bool(field.any())
-        result = field.new_empty((3, *shape))
-        for rows, points in slabs_of_points(shape, field):
+        vectors, is_affine = vectors[:3, :3].to(self.ddf_vox), not bool(self.ddf_vox.any())
+        result = self.ddf_vox.new_empty((3, *shape))
+        for rows, points in slabs_of_points(shape, self.ddf_vox):
             part = affine_columns(initial, points.flatten(1)).view_as(points)
             if not is_affine:
-                part += sample_rows(field, affine_columns(to_grid, points.flatten(1)).view_as(points))
+                shift = sample_rows(self.ddf_vox[0], affine_columns(to_grid, points.flatten(1)).view_as(points))
+                part += (vectors @ shift.flatten(1)).view_as(points)
             result[:, rows] = part
         return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,13 @@ from bundle.geometry import WorldTransform
 from bundle.io import (
     ImageHeader,
     Recipe,
-    extend,
-    invert_transform,
     itk_transform,
     read_labels,
     read_linear_transform,
 )
 from bundle.refusals import reason_of
 from bundle.reports import SaveRegistrationd, registration_report
-from bundle.transforms import TimedCompose, world_transform
+from bundle.transforms import TimedCompose, inverse_transform, jacobian_on_grid, world_transform
 
 ROOT = Path(bundle_root())
 CONFIG = ROOT / "configs" / "inference.json"
@@ -51,28 +49,38 @@ class Registration:
 
     @property
     def warped(self) -> MetaTensor:
-        """The moving scan (1, H, W, D) on the fixed grid, HU."""
+        """The moving scan (1, H, W, D) on the fixed grid, HU, int16."""
         return self.pair["warped"]
 
-    @property
+    @cached_property
     def displacement(self) -> MetaTensor:
-        """x_moving - x_fixed (3, H, W, D), RAS mm, on the fixed grid."""
-        return self.pair["displacement_mm"]
+        """x_moving - x_fixed (3, H, W, D), RAS mm, on the fixed grid; computed on first access."""
+        return _displacement(self.transform, self.pair["fixed"])
 
-    @property
+    @cached_property
     def inverse_displacement(self) -> MetaTensor:
-        """x_fixed - x_moving (3, H, W, D), RAS mm, on the moving grid."""
-        return self.pair["inverse_displacement_mm"]
+        """x_fixed - x_moving (3, H, W, D), RAS mm, on the moving grid; computed on first access."""
+        return _displacement(self.inverse_transform, self.pair["moving"])
 
-    @property
+    @cached_property
     def jacobian(self) -> MetaTensor:
-        """Determinant (1, H, W, D) of the transform's Jacobian on the fixed grid: local volume change."""
-        return self.pair["jacobian"]
+        """Determinant (1, H, W, D) of the transform's Jacobian on the fixed grid: local volume change.
+
+        Computed on first access; see `bundle.transforms.jacobian_on_grid`.
+        """
+        fixed = self.pair["fixed"]
+        slabs = jacobian_on_grid(self.transform, fixed.shape[1:], fixed.affine)
+        return MetaTensor(torch.cat([part for _, part in slabs], dim=1), affine=fixed.affine)
 
     @property
     def transform(self) -> WorldTransform:
         """Fixed world to moving world."""
         return world_transform(self.pair)
+
+    @property
+    def inverse_transform(self) -> WorldTransform:
+        """Moving world to fixed world."""
+        return inverse_transform(self.pair)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -122,13 +130,19 @@ class Registration:
     def _itk_transform(self, *, inverse: bool) -> tuple[Any, ImageHeader]:
         """ITK's transform, or its inverse, and the grid of its results."""
         fixed, moving = (ImageHeader.of(self.pair[key]) for key in ("fixed", "moving"))
-        forward = itk_transform(self.transform, fixed.corners_mm)
-        return (extend(invert_transform(forward), moving.corners_mm), moving) if inverse else (forward, fixed)
+        if inverse:
+            return itk_transform(self.inverse_transform, moving.corners_mm, field_last=True), moving
+        return itk_transform(self.transform, fixed.corners_mm), fixed
 
     def save(self, folder: str | Path, *, write: Sequence[str] = ()) -> None:
         """Write the files that `scripts.register` writes; see `SaveRegistrationd`."""
         save = SaveRegistrationd(weights=self.weights, recipe=self.recipe, write=write)
         save({**self.pair, "output_dir": str(folder)})
+
+
+def _displacement(transform: WorldTransform, scan: MetaTensor) -> MetaTensor:
+    shape = (scan.shape[1], scan.shape[2], scan.shape[3])
+    return MetaTensor(transform.displacement_mm(shape, scan.affine), affine=scan.affine)
 
 
 def register_pair(

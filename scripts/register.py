@@ -32,7 +32,7 @@ def register(
     moving_series: str | None = None,
     landmark_system: Literal["dirlab", "voxel0", "lps", "ras"] | None = None,
 ) -> None:
-    """Warp MOVING to FIXED and write the result, the displacement field in mm and a report to OUTPUT_DIR.
+    """Warp MOVING to FIXED and write the result, the transform and a report to OUTPUT_DIR.
 
     Scans may be NIfTI, MHA/MHD, NRRD or a DICOM folder, each on its own grid. A DICOM folder is searched with its
     subfolders; its only CT volume is read. The last line is the verdict on the result; the exit code is 3 if it is
@@ -52,7 +52,8 @@ def register(
         refine_budget_s: time limit of the instance optimisation, seconds; none by default.
         spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
         weights: weights file of the network, with its recipe beside it; the released one by default.
-        write: further results, separated by commas: transform (the result as an ITK transform, transform.h5).
+        write: further results, separated by commas: displacement (dense field on the grid of FIXED), inverse (on that
+            of MOVING).
         fixed_series: series of the DICOM folder FIXED, of several: its SeriesInstanceUID, or a regular expression that
             occurs in its SeriesDescription, in any case; "#" and a name choose one of its phases: "UID#30".
         moving_series: series of the DICOM folder MOVING, given in the same way.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 import torch
+import torch.nn.functional as F
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -76,6 +77,18 @@ def affine_to_sitk(affine: Tensor) -> sitk.AffineTransform:
     transform.SetMatrix((LPS @ affine[:3, :3].double().numpy() @ LPS).ravel().tolist())
     transform.SetTranslation((LPS @ affine[:3, 3].double().numpy()).tolist())
     return transform
+
+
+def steepness(scan: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> Tensor:
+    """The most by which a scan that is warped linearly to `fixed` changes per mm of another transform: (H, W, D)."""
+    volume = from_sitk(scan)
+    squares = torch.zeros_like(volume)
+    for axis, spacing_mm in enumerate(scan.GetSpacing()):
+        change = volume.diff(dim=axis, append=volume.narrow(axis, -1, 1)).abs() / spacing_mm
+        squares += F.max_pool3d(change[None], 5, stride=1, padding=2)[0] ** 2  # of the cells around a voxel
+    image = sitk.GetImageFromArray(squares.sqrt().permute(2, 1, 0).numpy())
+    image.CopyInformation(scan)
+    return from_sitk(sitk.Resample(image, fixed, transform, sitk.sitkNearestNeighbor, 0.0, sitk.sitkFloat64))
 
 
 class Case(NamedTuple):

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 
-def register(out: Path, folder: Path = PAIR, suffix: str = ".mha", **options: str | float) -> Path:
+def register(out: Path, folder: Path = PAIR, suffix: str = ".mha", **options: str | float | list[str]) -> Path:
     run(
         run_id="inference",
         config_file=str(ROOT / "configs" / "inference.json"),
@@ -47,7 +47,8 @@ def registered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     if request.param == "given masks":
         masks = {f"{key}_mask": str(PAIR / f"{key}_mask.mha") for key in ("fixed", "moving")}
     points = {f"{key}_landmarks": str(PAIR / f"{key}_points.txt") for key in ("fixed", "moving")}
-    return register(tmp_path_factory.mktemp("followup"), **masks, **points)
+    dense = ["displacement", "inverse"]
+    return register(tmp_path_factory.mktemp("followup"), write=dense, **masks, **points)
 
 
 def field_transform(path: Path) -> sitk.Transform:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -111,3 +113,27 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
     assert rest[-1] == "stopped"
     assert not any("Traceback" in line or "ERROR" in line for line in rest)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_of_many_pairs_that_is_stopped_ends_within_seconds_and_leaves_nothing(
+    synthetic_pair: Callable[..., SyntheticPair], tmp_path: Path
+) -> None:
+    """While one pair is registered, the next one is read in a thread."""
+    item = {key: synthetic_pair().item[key] for key in ("fixed", "moving")}
+    pairs = [{"name": name, **item} for name in ("first", "second", "third")]
+    (tmp_path / "pairs.json").write_text(json.dumps({"test": pairs}))
+    options = ["--pairs_file", str(tmp_path / "pairs.json"), "--output_dir", str(tmp_path / "out")]
+    running = subprocess.Popen([*MONAI, *options], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert running.stderr is not None
+    seen = b""
+    while b"instance optimisation" not in seen and (more := running.stderr.read1(4096)):
+        seen += more
+    running.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    rest = running.stderr.read().decode().replace("\r", "\n").splitlines()
+    assert running.wait() == STOPPED, rest
+    assert time.monotonic() - sent < 20  # on a busy machine
+    assert rest[-1] == "stopped"
+    assert not any("Traceback" in line or "ERROR" in line for line in rest)
+    assert [path.name for path in tmp_path.rglob("*")] == ["pairs.json"]

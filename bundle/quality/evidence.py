@@ -11,11 +11,11 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from torch import Tensor
 
-from bundle.geometry import apply_affine, sample_points, spacing_mm, warp
+from bundle.geometry import apply_affine, spacing_mm, warp
 from bundle.io import ImageHeader
 from bundle.quality.vessel_residual import VesselResidual, vessel_residual
 from bundle.resample import coarsen
-from bundle.transforms import put_on_grid, world_transform
+from bundle.transforms import inverse_transform, put_on_grid, world_transform
 
 NAN = float("nan")
 VESSEL_VOXEL_MM = 2.0  # of the grid on which vessels are matched; the match is finer than a voxel
@@ -89,8 +89,9 @@ def gather_evidence(pair: Pair) -> Evidence:
 
 def _lung_points_mm(mask: MetaTensor) -> Tensor:
     """Points (N, 3), RAS mm, spread over the lungs."""
-    inside = mask.as_tensor()[0].nonzero()
-    return apply_affine(mask.affine.double(), inside[:: max(1, len(inside) // MAX_POINTS)].double())
+    inside = mask.as_tensor()[0].flatten().nonzero()[:, 0]
+    some = inside[:: max(1, len(inside) // MAX_POINTS)]
+    return apply_affine(mask.affine.double(), torch.stack(torch.unravel_index(some, mask.shape[1:]), dim=1).double())
 
 
 def _vessels(pair: Pair) -> VesselResidual:
@@ -117,9 +118,7 @@ def _inverse_consistency_mm(pair: Pair, fixed_mm: Tensor, moved_mm: Tensor) -> f
     """95th percentile of the distance to which the inverse field brings moved points (N, 3) back; NaN without any."""
     if not len(fixed_mm):
         return NAN
-    inverse = pair["inverse_displacement_mm"]
-    points_vox = apply_affine(torch.linalg.inv(inverse.affine.double()), moved_mm)
-    back_mm = moved_mm + sample_points(inverse.as_tensor().float(), points_vox.T.float()).T.double()
+    back_mm = inverse_transform(pair).transform_points_mm(moved_mm)
     return float((back_mm - fixed_mm).norm(dim=1).quantile(0.95))
 
 
@@ -132,7 +131,7 @@ def _linear_part(affine: Tensor) -> tuple[float, float]:
 
 def _mass_g(scan: MetaTensor, mask: MetaTensor) -> float:
     """Mass of the lungs: HU -1000 to 0 are densities of 0 to 1 g/ml."""
-    inside = scan.as_tensor()[mask.as_tensor() > 0].double()
+    inside = scan.as_tensor().masked_select(mask.as_tensor() > 0).double()
     return float((inside.clamp(*DENSITY_HU) - DENSITY_HU[0]).mean()) / 1000 * _volume_ml(mask)
 
 

@@ -9,10 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from monai.data import MetaTensor
 from torch import Tensor
 
+from bundle.geometry import WorldTransform
 from bundle.io.atomic import atomic_path
 from bundle.reports.planes import PLANES, CanonicalView, Plane, window
+from bundle.resample import AIR_HU, resample
 
 COLUMNS = ("before: moving on fixed", "after: warped on fixed", "displacement, mm")
 ARROW_STEP_MM = 16.0
@@ -23,47 +26,50 @@ DPI = 90
 def draw_overview(
     path: Path,
     *,
-    fixed: Tensor,
-    moving_before: Tensor,
-    warped: Tensor,
-    displacement_mm: Tensor,
-    affine: Tensor,
+    fixed: MetaTensor,
+    moving: MetaTensor,
+    warped: MetaTensor,
+    transform: WorldTransform,
     mask: Tensor | None = None,
     title: str = "",
 ) -> None:
     """Write a PNG of fixed (green) with moving and with warped (magenta), and of the field, in three planes.
 
-    Grey indicates agreement. Slices are the widest ones of the mask, or the middle ones. Arrows point from a fixed
-    point to its counterpart in moving, true to scale; oblique scans are shown along their own axes.
+    Grey indicates agreement. Slices are the widest ones of the mask, or the middle ones; the aligned moving scan and
+    the field are computed in these slices only. Arrows point from a fixed point to its counterpart in moving, true to
+    scale; oblique scans are shown along their own axes.
 
     Args:
         path: PNG file.
-        fixed, moving_before, warped: (H, W, D) HU on the fixed grid.
-        displacement_mm: (3, H, W, D), RAS mm, on the same grid.
-        affine: (4, 4), voxel to RAS mm.
+        fixed, warped: (1, H, W, D) HU on the fixed grid.
+        moving: (1, h, w, d) HU on its own grid.
+        transform: fixed world to moving world.
         mask: (H, W, D), fixed lung region; drawn as outline and used for the colour scale.
         title: first line, for instance the scores.
     Raises: ValueError if a volume is not on the fixed grid.
     """
-    _check_shapes(fixed, moving_before=moving_before, warped=warped, displacement_mm=displacement_mm, mask=mask)
-    view = CanonicalView(affine)
-    indices = view.widest_slices(mask, (fixed.shape[0], fixed.shape[1], fixed.shape[2]))
-    fields = {plane.name: view.vectors_of(displacement_mm, plane, indices[plane.name]) for plane in PLANES}
+    shape = (fixed.shape[1], fixed.shape[2], fixed.shape[3])
+    _check_shapes(shape, warped=warped[0], mask=mask)
+    view = CanonicalView(fixed.affine)
+    indices = view.widest_slices(mask, shape)
+    grids = {plane.name: view.grid_of(plane, indices[plane.name], shape, fixed.affine) for plane in PLANES}
+    fields = {plane.name: view.vectors_of(transform.displacement_mm(*grids[plane.name]), plane, 0) for plane in PLANES}
     outlines = {
         plane.name: None if mask is None else view.slice_of(mask, plane, indices[plane.name]) > 0 for plane in PLANES
     }
     vmax = _colour_limit_mm(fields, outlines)
 
-    extents = view.extents_mm((fixed.shape[0], fixed.shape[1], fixed.shape[2]))
+    extents = view.extents_mm(shape)
     heights = [extents[plane.in_plane[1]] / extents[plane.in_plane[0]] for plane in PLANES]
     figure = Figure(figsize=(10.5, 3.2 * sum(heights) + 0.9), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.subplots(3, 3, gridspec_kw={"height_ratios": heights})
     for plane, row in zip(PLANES, grid, strict=True):
-        index = indices[plane.name]
-        below = window(view.slice_of(fixed, plane, index))
-        for axes, volume in zip(row[:2], (moving_before, warped), strict=True):
-            view.show(axes, overlay(below, window(view.slice_of(volume, plane, index))), plane)
+        below = window(view.slice_of(fixed[0], plane, indices[plane.name]))
+        before = view.slice_of(_aligned(moving, transform, *grids[plane.name]), plane, 0)
+        after = view.slice_of(warped[0], plane, indices[plane.name])
+        for axes, picture in zip(row[:2], (before, after), strict=True):
+            view.show(axes, overlay(below, window(picture)), plane)
         image = _draw_field(row[2], view, plane, fields[plane.name], outlines[plane.name], vmax)
     figure.colorbar(image, ax=grid[:, 2].tolist(), fraction=0.05, shrink=0.5)
     for axes, heading in zip(grid[0], COLUMNS, strict=True):
@@ -72,6 +78,12 @@ def draw_overview(
         figure.suptitle(title, fontsize=11)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def _aligned(moving: MetaTensor, transform: WorldTransform, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
+    """The moving scan on a small grid (H, W, D) of the fixed world, through the initial alignment only."""
+    points_vox = transform.affine_only.map_grid(shape, affine, moving.affine)
+    return resample(moving.as_tensor().float(), points_vox, AIR_HU)[0]
 
 
 def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
@@ -117,8 +129,7 @@ def _colour_limit_mm(fields: dict[str, np.ndarray], outlines: dict[str, np.ndarr
     return max(float(np.percentile(np.concatenate(lengths), COLOUR_PERCENTILE)), 1e-3)
 
 
-def _check_shapes(fixed: Tensor, **others: Tensor | None) -> None:
-    for name, volume in others.items():
-        expected = (3, *fixed.shape) if name == "displacement_mm" else tuple(fixed.shape)
+def _check_shapes(expected: tuple[int, int, int], **volumes: Tensor | None) -> None:
+    for name, volume in volumes.items():
         if volume is not None and tuple(volume.shape) != expected:
             raise ValueError(f"{name}: expected shape {expected} on the fixed grid, got {tuple(volume.shape)}")

@@ -7,10 +7,13 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from torch import Tensor
+
+from bundle.geometry import apply_affine
 
 WINDOW_HU = (-1000.0, 200.0)  # air to soft tissue: shows vessels, airways and chest wall
 # labels are readable on black and white
@@ -70,12 +73,26 @@ class CanonicalView:
 
     def slice_of(self, values: Tensor, plane: Plane, index: int) -> np.ndarray:
         """Slice `index` along the canonical axis of (H, W, D), as (width, height)."""
-        return np.take(self.volume(values), index, axis=plane.normal)
+        place: list[slice | int] = [slice(None)] * 3
+        place[plane.normal] = index
+        return self.volume(values)[tuple(place)]  # np.take would copy the volume first
 
     def vectors_of(self, displacement_mm: Tensor, plane: Plane, index: int) -> np.ndarray:
         """Slice of a field (3, H, W, D), RAS mm, as components along the canonical grid axes, (3, width, height)."""
         world = np.stack([self.slice_of(component, plane, index) for component in displacement_mm])
         return np.einsum("wa,whv->ahv", self.directions, world)
+
+    def grid_of(
+        self, plane: Plane, index: int, shape: tuple[int, int, int], affine: Tensor
+    ) -> tuple[tuple[int, int, int], Tensor]:
+        """Shape and affine (4, 4) of the one slice `index` of a grid of `shape` voxels and `affine`."""
+        axis = self.order[plane.normal]
+        first = torch.zeros(3, dtype=torch.float64)
+        first[axis] = index if self.orientation[axis, 1] > 0 else shape[axis] - 1 - index
+        moved = affine.double().cpu().clone()
+        moved[:3, 3] = apply_affine(moved, first[None])[0]
+        height, width, depth = [1 if number == axis else size for number, size in enumerate(shape)]
+        return (height, width, depth), moved
 
     def widest_slices(self, mask: Tensor | None, shape: tuple[int, int, int]) -> dict[str, int]:
         """Index per plane of the slice with the largest mask area (the centre may miss the lungs); else the middle."""

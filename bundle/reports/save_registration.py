@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,22 @@ from bundle.io.atomic import atomic_path, locked_folder
 from bundle.reports.overview import draw_overview
 from bundle.reports.registration_report import registration_report, report_title
 from bundle.reports.summary import summarize_report
-from bundle.transforms import world_transform
+from bundle.transforms import as_int16, inverse_transform, jacobian_on_grid, world_transform
 
 log = logging.getLogger(__name__)
 
-FURTHER_RESULTS = ("transform",)
+WRITERS = 2  # threads beside the one that draws
+DENSE_RESULTS = {"displacement": "displacement.nii.gz", "inverse": "inverse_displacement.nii.gz"}
+ALWAYS = "transform"  # `write` of earlier versions: written in any case
+JACOBIAN_STEP = 1.0 / 256  # of the stored int16: determinants of -128 to 128
 RESULTS = (  # of any run: those that a run does not write are removed, so that a folder holds one run's results
     "warped.nii.gz",
     "jacobian.nii.gz",
-    "displacement.nii.gz",
-    "inverse_displacement.nii.gz",
+    "transform.h5",
+    "inverse_transform.h5",
+    *DENSE_RESULTS.values(),
     "moving_landmarks.csv",
     "moving_landmarks.mrk.json",
-    "transform.h5",
     "overview.png",
     "FAILED.txt",
 )
@@ -47,23 +51,25 @@ RESULTS = (  # of any run: those that a run does not write are removed, so that 
 class SaveRegistrationd(Transform):
     """Write a pair's results to its `output_dir`; every file appears complete or not at all.
 
-    On the fixed scan's grid: `warped.nii.gz` (HU), `displacement.nii.gz` (ITK vector field, LPS mm), `jacobian.nii.gz`
-    (determinant of the whole transform) and `overview.png`; on the moving scan's grid `inverse_displacement.nii.gz`.
-    With fixed landmarks `moving_landmarks.csv` and `.mrk.json` (3D Slicer): positions in the moving scan (LPS mm), with
-    the names and descriptions of the fixed ones. `FAILED.txt` marks the folder if that is the verdict. `report.json` is
-    written last. Earlier results in the folder are removed; of several processes that write to one folder, the last
-    one's results remain.
+    On the fixed scan's grid: `warped.nii.gz` (HU), `jacobian.nii.gz` (determinant of the whole transform: int16 in
+    steps of `JACOBIAN_STEP`, clipped) and `overview.png`. `transform.h5` and `inverse_transform.h5`: ITK transforms,
+    see `bundle.io.write_transform`. With fixed landmarks `moving_landmarks.csv` and `.mrk.json` (3D Slicer): positions
+    in the moving scan (LPS mm), with the names and descriptions of the fixed ones. `FAILED.txt` marks the folder if
+    that is the verdict. `report.json` is written last. Earlier results in the folder are removed; of
+    several processes that write to one folder, the last one's results remain.
 
     Args:
         weights, recipe: file of the network's weights and its recipe, for the report.
-        write: further results: "transform" for `transform.h5`, see `bundle.io.write_transform`.
+        write: further results: "displacement" for `displacement.nii.gz` on the fixed scan's grid, "inverse" for
+            `inverse_displacement.nii.gz` on the moving scan's: ITK vector fields, see `bundle.io.write_displacement`.
     Raises: ValueError for an unknown name in `write`.
     """
 
     def __init__(self, *, weights: str | Path, recipe: Recipe, write: Sequence[str] = ()) -> None:
         names = [write] if isinstance(write, str) else list(write)
-        if not set(names) <= set(FURTHER_RESULTS):
-            raise ValueError(f"write: expected some of {', '.join(FURTHER_RESULTS)}, got {write!r}")
+        choices = (*DENSE_RESULTS, ALWAYS)
+        if not set(names) <= set(choices):
+            raise ValueError(f"write: expected some of {', '.join(choices)}, got {write!r}")
         self.weights = Path(weights)
         self.recipe = recipe
         self.write = names
@@ -79,33 +85,51 @@ class SaveRegistrationd(Transform):
     def _write(self, pair: Mapping[Hashable, Any], folder: Path) -> None:
         for name in (REPORT, *RESULTS):  # the report first: its presence means that the folder is complete
             (folder / name).unlink(missing_ok=True)
-        affine = pair["fixed"].affine
-        write_image(folder / "warped.nii.gz", pair["warped"][0], affine, dtype=np.int16)
-        write_image(folder / "jacobian.nii.gz", pair["jacobian"][0], affine)
-        write_displacement(folder / "displacement.nii.gz", pair["displacement_mm"], affine)
-        write_displacement(
-            folder / "inverse_displacement.nii.gz", pair["inverse_displacement_mm"], pair["moving"].affine
-        )
-        if "mapped_landmarks" in pair:
-            names = names_from_json(pair.get("landmark_names", "[]"))
-            write_landmarks_csv(folder / "moving_landmarks.csv", pair["mapped_landmarks"], names=names)
-            write_landmarks_slicer(folder / "moving_landmarks.mrk.json", pair["mapped_landmarks"], names=names)
-        if "transform" in self.write:
-            write_transform(folder / "transform.h5", world_transform(pair), ImageHeader.of(pair["fixed"]).corners_mm)
         report = registration_report(pair, self.weights, self.recipe)
-        draw_overview(
-            folder / "overview.png",
-            fixed=pair["fixed"][0],
-            moving_before=pair["aligned"][0],
-            warped=pair["warped"][0],
-            displacement_mm=pair["displacement_mm"],
-            affine=affine,
-            mask=pair["fixed_mask"][0],
-            title=report_title(report),
-        )
+        with ThreadPoolExecutor(WRITERS) as pool:
+            tasks = [pool.submit(write, pair, folder) for write in (_write_scans, _write_transforms)]
+            _draw(pair, folder, report_title(report))  # here, since Python draws on one thread only
+            if "mapped_landmarks" in pair:
+                names = names_from_json(pair.get("landmark_names", "[]"))
+                write_landmarks_csv(folder / "moving_landmarks.csv", pair["mapped_landmarks"], names=names)
+                write_landmarks_slicer(folder / "moving_landmarks.mrk.json", pair["mapped_landmarks"], names=names)
+        for task in tasks:
+            task.result()  # its errors
+        for name in set(self.write) & set(DENSE_RESULTS):  # one after the other: they take most memory
+            to, scan = (
+                (world_transform, pair["fixed"]) if name == "displacement" else (inverse_transform, pair["moving"])
+            )
+            displacement_mm = to(pair).displacement_mm(scan.shape[1:], scan.affine)
+            write_displacement(folder / DENSE_RESULTS[name], displacement_mm, scan.affine)
         if report["verdict"] == "failed":
             with atomic_path(folder / "FAILED.txt") as path:
                 path.write_text("\n".join(["This registration failed; do not use its files.", *report["reasons"], ""]))
         with atomic_path(folder / REPORT) as path:
             path.write_text(json.dumps(report, indent=2) + "\n")
         log.info("%s", summarize_report(report, folder))
+
+
+def _write_scans(pair: Mapping[Hashable, Any], folder: Path) -> None:
+    fixed = pair["fixed"]
+    write_image(folder / "warped.nii.gz", pair["warped"][0], fixed.affine, dtype=np.int16)
+    slabs = jacobian_on_grid(world_transform(pair), fixed.shape[1:], fixed.affine)
+    stored = as_int16(slabs, fixed.shape[1:], step=JACOBIAN_STEP)
+    write_image(folder / "jacobian.nii.gz", stored, fixed.affine, dtype=np.int16, step=JACOBIAN_STEP)
+
+
+def _write_transforms(pair: Mapping[Hashable, Any], folder: Path) -> None:
+    fixed, moving = (ImageHeader.of(pair[key]).corners_mm for key in ("fixed", "moving"))
+    write_transform(folder / "transform.h5", world_transform(pair), fixed)
+    write_transform(folder / "inverse_transform.h5", inverse_transform(pair), moving, field_last=True)
+
+
+def _draw(pair: Mapping[Hashable, Any], folder: Path, title: str) -> None:
+    draw_overview(
+        folder / "overview.png",
+        fixed=pair["fixed"],
+        moving=pair["moving"],
+        warped=pair["warped"],
+        transform=world_transform(pair),
+        mask=pair["fixed_mask"][0],
+        title=title,
+    )

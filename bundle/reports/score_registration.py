@@ -6,13 +6,12 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.metrics import compute_dice
 from monai.transforms import Transform
-from torch import Tensor
 
+from bundle.geometry import WorldTransform
 from bundle.losses import LocalCrossCorrelationLoss
 from bundle.metrics import folding_percent, sd_log_jacobian
-from bundle.resample import resample_displaced
+from bundle.resample import warp_volume
 from bundle.transforms import world_transform
 
 
@@ -21,7 +20,7 @@ class ScoreRegistrationd(Transform):
 
     `lncc_aligned`, `lncc_registered`: mean squared LNCC in the fixed lungs on the network grid, after the initial
     alignment and after the whole transform. `folding_percent`, `sd_log_jacobian`: of the whole transform in the fixed
-    lungs on the fixed grid. `lung_dice`, if both masks were given: Dice of the lungs without registration ("none"),
+    lungs on the network grid. `lung_dice`, if both masks were given: Dice of the lungs without registration ("none"),
     after the initial alignment ("aligned") and after the whole transform ("registered"). `time_s`: wall time since
     loading began.
     """
@@ -35,22 +34,29 @@ class ScoreRegistrationd(Transform):
         mask_net = torch.as_tensor(pair["mask_net"]).cpu()[None]
         pair["lncc_aligned"] = -float(self.lncc(moving_net, fixed_net, mask=mask_net))
         pair["lncc_registered"] = -float(self.lncc(torch.as_tensor(pair["warped_net"])[None], fixed_net, mask=mask_net))
-        pair["folding_percent"] = folding_percent(pair["jacobian"], pair["fixed_mask"])
-        pair["sd_log_jacobian"] = sd_log_jacobian(pair["jacobian"], pair["fixed_mask"])
+        inside = (mask_net > 0.5 * mask_net.max())[0]  # masks thinner than a voxel of the grid have no half
+        scaling = float(torch.linalg.det(pair["initial_affine"].double()))
+        pair["folding_percent"] = folding_percent(scaling * pair["jacobian_net"], inside)
+        pair["sd_log_jacobian"] = sd_log_jacobian(scaling * pair["jacobian_net"], inside)
         if pair["fixed_mask_given"] and pair["moving_mask_given"]:
-            aligned = world_transform(pair).affine_only
-            shape = pair["fixed"].shape[1:]
+            transform, grid = world_transform(pair), torch.eye(4, dtype=torch.float64)
             pair["lung_dice"] = {
-                "none": _lung_dice(pair, torch.zeros(3, *shape)),
-                "aligned": _lung_dice(pair, aligned.displacement_mm(shape, pair["fixed"].affine)),
-                "registered": _lung_dice(pair, pair["displacement_mm"].as_tensor()),
+                "none": _lung_dice(pair, WorldTransform(torch.zeros(1, 3, 2, 2, 2), grid, grid)),
+                "aligned": _lung_dice(pair, transform.affine_only),
+                "registered": _lung_dice(pair, transform),
             }
         pair["time_s"] = sum(float(seconds) for seconds in pair["seconds_by_step"].values())
         return pair
 
 
-def _lung_dice(pair: Mapping[Hashable, Any], displacement_mm: Tensor) -> float:
-    """Dice of the fixed mask and the moving mask warped by a displacement (3, H, W, D), RAS mm."""
+def _lung_dice(pair: Mapping[Hashable, Any], transform: WorldTransform) -> float:
+    """Dice of the fixed mask and the moving mask warped through a transform, on the fixed grid."""
     fixed, moving = pair["fixed_mask"], pair["moving_mask"]
-    warped = resample_displaced(moving.as_tensor().float(), moving.affine, displacement_mm, fixed.affine, 0.0) >= 0.5
-    return float(compute_dice(warped[None], fixed.as_tensor()[None] > 0))
+    lungs = fixed.as_tensor()[0] > 0
+    common = warped = 0
+    slabs = warp_volume(moving.as_tensor().float(), moving.affine, transform, lungs.shape, fixed.affine, 0.0)
+    for rows, part in slabs:
+        inside = part[0] >= 0.5
+        warped += int(inside.sum())
+        common += int((inside & lungs[rows]).sum())
+    return 2 * common / (warped + int(lungs.sum()))

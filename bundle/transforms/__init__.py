@@ -9,9 +9,15 @@ from bundle.transforms.landmarks import MapLandmarksd, ReadLandmarksd
 from bundle.transforms.load_image_series import LoadImageSeriesd
 from bundle.transforms.network_grid import NetworkGridd, put_on_grid
 from bundle.transforms.rand_deform_pair import RandDeformPaird
-from bundle.transforms.results import ResultsOnNativeGridsd, ResultsOnNetworkGridd, warp_to_fixed
+from bundle.transforms.results import (
+    ResultsOnNativeGridsd,
+    ResultsOnNetworkGridd,
+    as_int16,
+    jacobian_on_grid,
+    warp_to_fixed,
+)
 from bundle.transforms.timed_compose import TimedCompose
-from bundle.transforms.world_transform import world_transform
+from bundle.transforms.world_transform import inverse_transform, world_transform
 
 __all__ = [
     "CheckScand",
@@ -29,6 +35,9 @@ __all__ = [
     "ResultsOnNetworkGridd",
     "TimedCompose",
     "align_lungs",
+    "as_int16",
+    "inverse_transform",
+    "jacobian_on_grid",
     "put_on_grid",
     "warp_to_fixed",
     "world_transform",

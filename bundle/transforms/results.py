@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from monai.data import MetaTensor
 from monai.transforms import Transform
+from torch import Tensor
 
-from bundle.geometry import WorldTransform, jacobian_determinant, warp
-from bundle.resample import AIR_HU, resample_displaced
+from bundle.geometry import WorldTransform, invert_ddf, jacobian_determinant, warp
+from bundle.resample import AIR_HU, sample_on_grid, warp_volume
 from bundle.transforms.world_transform import world_transform
 
 
@@ -27,42 +29,52 @@ class ResultsOnNetworkGridd(Transform):
 
 
 class ResultsOnNativeGridsd(Transform):
-    """Add the registration's results on the scans' own grids.
+    """Add what the files on the scans' own grids are made from.
 
-    On the fixed grid: `displacement_mm` (3, H, W, D), RAS; `warped` and `aligned` (1, H, W, D), HU, the moving scan
-    warped with the whole transform and with the initial alignment only; `jacobian` (1, H, W, D) of the whole transform.
-    On the moving grid: `inverse_displacement_mm` (3, H, W, D), RAS.
+    `warped` (1, H, W, D) int16, HU: the moving scan on the fixed grid, air outside; `inverse_ddf` (3, h, w, d): inverse
+    of the ddf on the network grid, voxels. Dense displacements and Jacobians are computed for whoever asks for them:
+    see `WorldTransform.displacement_mm` and `jacobian_on_grid`.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
-        fixed, moving = pair["fixed"], pair["moving"]
         transform = world_transform(pair)
-        pair["displacement_mm"] = _displacement(transform, fixed)
-        pair["jacobian"] = MetaTensor(
-            jacobian_determinant(pair["displacement_mm"].as_tensor(), fixed.affine)[None], affine=fixed.affine
-        )
-        pair["warped"] = _warp(moving, pair["displacement_mm"], fixed)
-        pair["aligned"] = warp_to_fixed(moving, transform.affine_only, fixed)
-        pair["inverse_displacement_mm"] = _displacement(transform.inverse(), moving)
+        pair["warped"] = warp_to_fixed(pair["moving"], transform, pair["fixed"])
+        pair["inverse_ddf"] = invert_ddf(transform.ddf_vox)[0]
         return pair
 
 
-def _grid(scan: MetaTensor) -> tuple[int, int, int]:
-    height, width, depth = scan.shape[1:]
-    return height, width, depth
-
-
-def _displacement(transform: WorldTransform, scan: MetaTensor) -> MetaTensor:
-    return MetaTensor(transform.displacement_mm(_grid(scan), scan.affine), affine=scan.affine)
-
-
 def warp_to_fixed(moving: MetaTensor, transform: WorldTransform, fixed: MetaTensor) -> MetaTensor:
-    """Warp the moving scan (1, H, W, D), HU, to the fixed scan's own grid with a transform; air outside the scan."""
-    return _warp(moving, _displacement(transform, fixed), fixed)
+    """Warp the moving scan (1, H, W, D), HU, to the fixed scan's own grid, in whole HU, int16; air outside the scan."""
+    scan, shape = moving.as_tensor().float().cpu(), fixed.shape[1:]
+    slabs = warp_volume(scan, moving.affine, transform, shape, fixed.affine, AIR_HU)
+    return MetaTensor(as_int16(slabs, shape)[None], affine=fixed.affine)
 
 
-def _warp(moving: MetaTensor, displacement_mm: MetaTensor, fixed: MetaTensor) -> MetaTensor:
-    scan, displacement = moving.as_tensor().float().cpu(), displacement_mm.as_tensor()
-    warped = resample_displaced(scan, moving.affine, displacement, fixed.affine, AIR_HU)
-    return MetaTensor(warped, affine=fixed.affine)
+def jacobian_on_grid(transform: WorldTransform, shape: Sequence[int], affine: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Determinant of the transform's Jacobian on a grid of the fixed world, slab by slab.
+
+    Computed on the network grid, with a border beyond which the ddf is constant, and interpolated trilinearly.
+
+    Yields: rows and their determinants (1, h, W, D).
+    """
+    padded = F.pad(transform.ddf_vox, [1] * 6, mode="replicate")[0]
+    start, end = transform.grid_to_fixed.double(), transform.grid_to_moving.double()
+    determinant = jacobian_determinant(padded, torch.eye(4)).mul_(
+        float(torch.linalg.det(end) / torch.linalg.det(start))
+    )
+    to_padded = torch.linalg.inv(start) @ affine.double()
+    to_padded[:3, 3] += 1.0
+    return sample_on_grid(determinant[None], to_padded, shape)
+
+
+def as_int16(slabs: Iterable[tuple[slice, Tensor]], shape: Sequence[int], *, step: float = 1.0) -> Tensor:
+    """Collect slabs (1, h, W, D) of a volume as int16 (H, W, D) in units of `step`, rounded and clipped.
+
+    In memory the first axis is the fastest one, as in NIfTI files.
+    """
+    limits = torch.iinfo(torch.int16)
+    volume = torch.empty(tuple(reversed(shape)), dtype=torch.int16).permute(2, 1, 0)
+    for rows, part in slabs:
+        volume[rows] = (part[0] / step).round_().clamp_(limits.min, limits.max)
+    return volume

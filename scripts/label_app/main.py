@@ -35,6 +35,18 @@ class LungRegistrationApp(MONAILabelApp):
         fixed, params = request["image"], answer["params"]
         if fixed in store.list_images():
             tag = f"displacement_{Path(params['moving']).name.split('.')[0]}"
+            params["files"]["displacement.nii.gz"] = _write_field(params["files"]["transform.h5"], store, fixed)
             store.save_label(fixed, params["files"]["displacement.nii.gz"], tag, {"scores": params["scores"]})
             params["displacement_tag"] = tag
         return answer
+
+
+def _write_field(transform: str, store: Datastore, fixed: str) -> str:
+    """Write a transform as a field on the fixed scan's grid: the datastore keeps images only."""
+    from bundle.apply import displacement_on
+    from bundle.io import check_header, read_transform, write_displacement
+
+    grid = check_header(store.get_image_uri(fixed))
+    path = Path(transform).with_name("displacement.nii.gz")
+    write_displacement(path, displacement_on(read_transform(transform), grid), grid.affine)
+    return str(path)

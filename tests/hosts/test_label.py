@@ -102,9 +102,11 @@ def test_the_json_part_scores_the_pair_as_the_run_does(by_path: Answer, run: Pat
 
 
 def test_the_json_part_says_where_the_field_is(by_path: Answer, run: Path) -> None:
-    served = sitk.ReadImage(by_path.json["files"]["displacement.nii.gz"])
-    expected = sitk.ReadImage(str(run / "displacement.nii.gz"))
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(served), sitk.GetArrayFromImage(expected))
+    served = sitk.CompositeTransform(sitk.ReadTransform(by_path.json["files"]["transform.h5"]))
+    expected = sitk.CompositeTransform(sitk.ReadTransform(str(run / "transform.h5")))
+    for number in range(2):
+        parameters = [t.GetNthTransform(number).GetParameters() for t in (served, expected)]
+        np.testing.assert_array_equal(*parameters)
     assert by_path.json["files"].keys() == {path.name for path in run.iterdir()}
 
 

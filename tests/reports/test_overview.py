@@ -7,13 +7,16 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from monai.data import MetaTensor
 
+from bundle.geometry import WorldTransform
 from bundle.reports import draw_overview
 from bundle.reports.overview import overlay
 from tests.reports.conftest import CANONICAL_SHAPE, Store
 
 AIR_HU, TISSUE_HU = -1000.0, 200.0
+GRID = torch.eye(4, dtype=torch.float64)
+IDENTITY = WorldTransform(torch.zeros(1, 3, 2, 2, 2), GRID, GRID)
 
 
 def colour_share(picture: np.ndarray, colour: tuple[float, float, float]) -> np.ndarray:
@@ -41,11 +44,10 @@ def test_fixed_is_green_moving_magenta_and_the_patients_right_is_on_the_left(
     path = tmp_path / "overview.png"
     draw_overview(
         path,
-        fixed=fixed,
-        moving_before=moving,
-        warped=fixed,
-        displacement_mm=torch.zeros(3, *fixed.shape),
-        affine=affine,
+        fixed=MetaTensor(fixed[None], affine=affine),
+        moving=MetaTensor(moving[None], affine=affine),
+        warped=MetaTensor(fixed[None], affine=affine),
+        transform=IDENTITY,
     )
     picture = matplotlib.image.imread(path)
     before, after = picture[:, : picture.shape[1] // 3], picture[:, picture.shape[1] // 3 : picture.shape[1] * 3 // 5]
@@ -56,14 +58,10 @@ def test_fixed_is_green_moving_magenta_and_the_patients_right_is_on_the_left(
 
 
 def test_a_volume_off_the_fixed_grid_is_named(tmp_path: Path) -> None:
-    volumes: dict[str, Tensor] = dict.fromkeys(("fixed", "moving_before"), torch.zeros(6, 7, 8))
-    with pytest.raises(ValueError, match=r"displacement_mm: expected shape \(3, 6, 7, 8\).*got \(6, 7, 8, 3\)"):
+    scan = MetaTensor(torch.zeros(1, 6, 7, 8), affine=torch.eye(4))
+    with pytest.raises(ValueError, match=r"warped: expected shape \(6, 7, 8\) on the fixed grid, got \(7, 8, 6\)"):
         draw_overview(
-            tmp_path / "overview.png",
-            **volumes,
-            warped=torch.zeros(6, 7, 8),
-            displacement_mm=torch.zeros(6, 7, 8, 3),
-            affine=torch.eye(4),
+            tmp_path / "overview.png", fixed=scan, moving=scan, warped=scan.permute(0, 2, 3, 1), transform=IDENTITY
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -75,15 +73,14 @@ def test_a_clinical_scan_is_drawn_in_seconds_into_a_small_file(tmp_path: Path) -
     scan = torch.randn(shape, generator=generator) * 40 - 850  # noise: the worst case for PNG
     mask = torch.zeros(shape, dtype=torch.uint8)
     mask[100:400, 100:400, 20:100] = 1
-    displacement_mm = torch.randn((3, *shape), generator=generator) * 5
+    affine = torch.diag(torch.tensor([0.7, 0.7, 2.5, 1.0]))
     start = time.process_time()
     draw_overview(
         tmp_path / "overview.png",
-        fixed=scan,
-        moving_before=scan.flip(0),
-        warped=scan,
-        displacement_mm=displacement_mm,
-        affine=torch.diag(torch.tensor([0.7, 0.7, 2.5, 1.0])),
+        fixed=MetaTensor(scan[None], affine=affine),
+        moving=MetaTensor(scan.flip(0)[None], affine=affine),
+        warped=MetaTensor(scan[None], affine=affine),
+        transform=WorldTransform(torch.randn(1, 3, 16, 16, 16, generator=generator), GRID, GRID),
         mask=mask,
         title="case",
     )

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from monai.data import MetaTensor
-from torch import Tensor
 
 from bundle.losses import LocalCrossCorrelationLoss
 from bundle.reports import ScoreRegistrationd
@@ -15,7 +14,7 @@ from bundle.transforms import ResultsOnNetworkGridd
 NETWORK_SHAPE, FIXED_SHAPE = (16, 18, 20), (6, 7, 8)
 
 
-def make_pair(jacobian: Tensor) -> dict[str, Any]:
+def make_pair() -> dict[str, Any]:
     """A moving image that is the fixed one shifted by a voxel, and the ddf that brings it back."""
     generator = torch.Generator().manual_seed(0)
     texture = torch.rand(NETWORK_SHAPE[0] + 1, *NETWORK_SHAPE[1:], generator=generator)
@@ -29,7 +28,7 @@ def make_pair(jacobian: Tensor) -> dict[str, Any]:
         "pred": ddf_vox,
         "image": torch.stack([texture[1:], texture[:-1]]),
         "mask_net": MetaTensor(mask_net),
-        "jacobian": MetaTensor(jacobian[None]),
+        "initial_affine": torch.eye(4, dtype=torch.float64),
         "fixed_mask": MetaTensor(fixed_mask),
         "fixed_mask_given": False,
         "moving_mask_given": True,
@@ -38,7 +37,7 @@ def make_pair(jacobian: Tensor) -> dict[str, Any]:
 
 
 def test_the_correlation_rises_to_one_where_the_field_is_right() -> None:
-    pair = make_pair(torch.ones(FIXED_SHAPE))
+    pair = make_pair()
     pair["image"][1, 1:], pair["image"][1, 0] = pair["image"][0, :-1].clone(), 0.5  # moving(p) = fixed(p - 1)
     pair["pred"][0] = 1.0
     result = ScoreRegistrationd()(ResultsOnNetworkGridd()(pair))
@@ -47,31 +46,33 @@ def test_the_correlation_rises_to_one_where_the_field_is_right() -> None:
 
 
 def test_the_correlation_is_that_of_the_mask() -> None:
-    pair = ResultsOnNetworkGridd()(make_pair(torch.ones(FIXED_SHAPE)))
+    pair = ResultsOnNetworkGridd()(make_pair())
     loss = LocalCrossCorrelationLoss(reduction="none")
     everywhere = -loss(pair["image"][1][None, None], pair["image"][0][None, None])[0]
     expected = everywhere[pair["mask_net"].as_tensor() > 0].mean()
     assert ScoreRegistrationd()(pair)["lncc_aligned"] == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_folding_and_sd_log_jacobian_are_of_the_fixed_lungs() -> None:
-    jacobian = torch.ones(FIXED_SHAPE)
-    jacobian[0] = -5.0  # outside the mask
-    jacobian[1:3] = 2.0
-    result = ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair(jacobian)))
+def test_folding_and_sd_log_jacobian_are_of_the_whole_transform_in_the_fixed_lungs() -> None:
+    pair = ResultsOnNetworkGridd()(make_pair())
+    pair["initial_affine"] = torch.diag(torch.tensor([1.1, 0.9, 1.2, 1.0], dtype=torch.float64))
+    jacobian = torch.ones(1, *NETWORK_SHAPE)
+    jacobian[:, 0] = -5.0  # outside the mask
+    jacobian[:, 2:7] = 2.0
+    result = ScoreRegistrationd()({**pair, "jacobian_net": jacobian})
     assert result["folding_percent"] == 0.0
     assert result["sd_log_jacobian"] == pytest.approx(math.log(2) / 2)  # half of the mask is doubled
-    jacobian[1, 1, 2] = -1.0
-    result = ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair(jacobian)))
-    assert result["folding_percent"] == pytest.approx(100 / (4 * 5 * 5))
+    jacobian[:, 3, 4, 5] = -1.0
+    result = ScoreRegistrationd()({**pair, "jacobian_net": jacobian})
+    assert result["folding_percent"] == pytest.approx(100 / (10 * 12 * 12))
 
 
 def test_without_both_masks_there_is_no_dice() -> None:
-    assert "lung_dice" not in ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair(torch.ones(FIXED_SHAPE))))
+    assert "lung_dice" not in ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair()))
 
 
 def test_the_time_is_the_sum_of_the_steps() -> None:
-    result = ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair(torch.ones(FIXED_SHAPE))))
+    result = ScoreRegistrationd()(ResultsOnNetworkGridd()(make_pair()))
     assert result["time_s"] == pytest.approx(3.75)
     assert all(
         isinstance(result[key], float)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +23,14 @@ from bundle.io import (
     write_landmarks_csv,
     write_transform,
 )
+from bundle.io.transform_file import INVERSE_PRECISION_MM, PRECISION_MM
 from scripts.apply import apply
 from tests.conftest import SyntheticPair
 from tests.formats.dicom.conftest import hu, write_series
-from tests.grids import from_sitk
+from tests.grids import from_sitk, steepness
+
+# Both files are rounded by half a step along each axis; the inverse of one of them changes a vector 1.15-fold here.
+ROUNDED_MM = 1.15 * (PRECISION_MM + INVERSE_PRECISION_MM) / 2
 
 
 class Written(NamedTuple):
@@ -118,6 +123,43 @@ def test_the_inverse_brings_a_scan_to_the_moving_grid(written: Written, tmp_path
     expected = resampled(written.item["fixed"], written.item["moving"], inverse, sitk.sitkLinear)
     inside = from_sitk(sitk.ReadImage(written.item["moving_mask"])) > 0
     assert (from_sitk(sitk.ReadImage(out)) - expected)[inside].abs().mean() < 1.0
+
+
+@pytest.fixture(scope="module")
+def inverse_file(synthetic_pair: Callable[..., SyntheticPair], written: Written) -> Path:
+    """The inverse of the transform, as a registration writes it beside the transform."""
+    file = written.file.with_name("inverse_transform.h5")
+    corners_mm = check_header(written.item["moving"]).corners_mm
+    write_transform(file, synthetic_pair().gentle_transform.inverse(), corners_mm, field_last=True)
+    return file
+
+
+def test_the_written_inverse_does_with_a_scan_what_the_inverse_option_does(
+    inverse_file: Path, written: Written, tmp_path: Path
+) -> None:
+    fixed, moving = written.item["fixed"], written.item["moving"]
+    for file, name, inverse in ((written.file, "option", True), (inverse_file, "file", False)):
+        apply(str(file), fixed, str(tmp_path / f"{name}.nii.gz"), reference=moving, image="linear", inverse=inverse)
+    scans = [from_sitk(sitk.ReadImage(tmp_path / f"{name}.nii.gz")) for name in ("option", "file")]
+    steepest = steepness(sitk.ReadImage(fixed), sitk.ReadImage(moving), sitk.ReadTransform(inverse_file))
+    inside = from_sitk(sitk.ReadImage(written.item["moving_mask"])) > 0
+    difference = (scans[0] - scans[1])[inside].abs()
+    assert difference.mean() < 0.5
+    assert (difference <= 0.01 + sqrt(3) * ROUNDED_MM * steepest[inside]).all()
+
+
+def test_the_written_inverse_brings_landmarks_back(
+    synthetic_pair: Callable[..., SyntheticPair], inverse_file: Path, written: Written, tmp_path: Path
+) -> None:
+    there = tmp_path / "there.csv"
+    apply(str(written.file), written.item["fixed_landmarks"], str(there), landmarks=True)
+    for file, name, inverse in ((written.file, "option", True), (inverse_file, "file", False)):
+        apply(str(file), str(there), str(tmp_path / f"{name}.csv"), landmarks=True, inverse=inverse)
+    by_option, by_file = (read_landmarks_mm(tmp_path / f"{name}.csv", None) for name in ("option", "file"))
+    expected = synthetic_pair().gentle_transform.inverse().transform_points_mm(read_landmarks_mm(there, None))
+    torch.testing.assert_close(by_file, expected, atol=INVERSE_PRECISION_MM / 2 + 1e-3, rtol=0)
+    # The option solves for each point; the file interpolates between voxels of 11 to 14 mm.
+    assert (by_file - by_option).norm(dim=1).max() < 0.2
 
 
 @pytest.mark.parametrize("system", ["LPS", "RAS"])

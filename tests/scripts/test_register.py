@@ -24,13 +24,13 @@ def test_register_writes_everything_the_readme_promises(small_phantoms: Path, tm
     )
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "warped.nii.gz",
-        "displacement.nii.gz",
-        "inverse_displacement.nii.gz",
+        "inverse_transform.h5",
         "jacobian.nii.gz",
         "moving_landmarks.csv",
         "moving_landmarks.mrk.json",
         "overview.png",
         "report.json",
+        "transform.h5",
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import (
     AppContext,
@@ -33,6 +34,7 @@ from bundle.hosts.deploy.source import Source
 from bundle.hosts.deploy.spatial_registration import write_spatial_registration
 from bundle.io import check_weights, read_image, read_recipe
 from bundle.io.headers import affine_from_itk
+from bundle.transforms import world_transform
 
 SCANS = ("fixed", "moving")
 RESULTS = ("warped", "displacement_mm")
@@ -139,7 +141,10 @@ class RegistrationOperator(MonaiBundleInferenceOperator):
             return self._inferer(inputs["image"], network, mask=inputs["mask_net"])
 
     def post_process(self, data: Tensor, *, preprocessed_inputs: dict[str, Any]) -> dict[str, Any]:
-        return self._postproc({**preprocessed_inputs, "pred": data})
+        pair = self._postproc({**preprocessed_inputs, "pred": data})
+        fixed = pair["fixed"]
+        displacement_mm = world_transform(pair).displacement_mm(fixed.shape[1:], fixed.affine)
+        return {**pair, "displacement_mm": MetaTensor(displacement_mm, affine=fixed.affine)}
 
 
 class DicomWriterOperator(Operator):

@@ -56,7 +56,7 @@ def test_scans_outside_the_datastore_are_registered_but_not_kept_in_it(url: str,
     files = {"file": case / "fixed.nii.gz", "label": case / "moving.nii.gz"}
     answer = post(f"{url}/{INFER}?output=json", COARSE, **files)
     assert answer.status == 200
-    assert Path(answer.json["files"]["displacement.nii.gz"]).is_file()
+    assert Path(answer.json["files"]["transform.h5"]).is_file()
     assert "displacement_tag" not in answer.json
 
 
