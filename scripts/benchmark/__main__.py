@@ -1,15 +1,15 @@
-"""Compare registration methods: `python -m scripts.benchmark run|report`."""
+"""Compare registration methods, or two revisions: `python -m scripts.benchmark run|report|speed|cost`."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[2]))  # run as a file, from any folder
 
+from bundle.processors import usable_processors
 from scripts.benchmark.methods import METHODS, ROOT, method_names
 from scripts.cli import run
 
@@ -41,7 +41,7 @@ def benchmark(
         weights: weights of the RRN.
         voxelmorph_weights: weights trained with configs/voxelmorph.json.
         no_cost_volume_weights: weights trained with configs/no_cost_volume.json.
-        threads: threads per method; default: all cores.
+        threads: threads per method; default: one for each processor that this process may use.
     Raises: ValueError for a pair without landmarks or a method that lacks weights or Python; RuntimeError, after the
         report, if runs failed.
     """
@@ -55,7 +55,7 @@ def benchmark(
         methods=method_names(methods),
         weights={"rrn": weights, "voxelmorph": voxelmorph_weights, "no_cost_volume": no_cost_volume_weights},
         tools_python=tools_python,
-        threads=threads or os.cpu_count() or 1,
+        threads=threads or usable_processors(),
     )
 
 
@@ -71,6 +71,63 @@ def report(output_dir: str) -> None:
     write_report(Path(output_dir))
 
 
+def speed(
+    pairs_file: str, output_dir: str, before: str, section: str = "test", repeats: int = 3, masks: bool = False
+) -> None:
+    """Measure scripts.register of an earlier revision and of this one in turns; write speed.csv and speed.md.
+
+    Kinds of runs: default, network only, and two default runs at once. Nothing else should run on the machine.
+
+    Args:
+        pairs_file: pairs file or a folder with one; the pairs need landmarks.
+        output_dir: folder for tables and logs, created if missing.
+        before: folder of the earlier bundle, or a revision of this repository.
+        section: section of the pairs file.
+        repeats: runs of each kind; medians are reported.
+        masks: pass on the lung masks of the pairs.
+    Raises: ValueError for a pair without landmarks or an unknown revision; RuntimeError if a run fails.
+    """
+    from scripts.benchmark.resources.speed import compare_speed, speed_markdown
+    from scripts.benchmark.run import pairs_with_landmarks
+
+    if repeats < 1:
+        raise ValueError(f"repeats: expected at least 1, got {repeats}")
+    pairs = pairs_with_landmarks(pairs_file, section)
+    runs = compare_speed(pairs, Path(output_dir).absolute(), before=before, repeats=repeats, masks=masks)
+    logging.getLogger(__name__).info(speed_markdown(runs))
+
+
+def cost(
+    output_dir: str,
+    sides: tuple[int, ...] = (64, 96, 128),
+    steps: int = 3,
+    fixed: str | None = None,
+    moving: str | None = None,
+    million_voxels: tuple[float, ...] = (0.5, 2.0, 8.0),
+) -> None:
+    """Measure time and memory against voxels: RRN, VoxelMorph, and scripts.register; write cost.csv, .md and .png.
+
+    Nothing else should run on the machine.
+
+    Args:
+        output_dir: folder for the tables, the picture and the logs, created if missing.
+        sides: of the networks' cubic inputs, multiples of 32; 256 needs 12 GB.
+        steps: of each network; the first is not counted.
+        fixed, moving: scans that are resampled and registered; without them only the networks are measured.
+        million_voxels: sizes to which the scans are resampled.
+    Raises: ValueError for one scan without the other; RuntimeError if a run fails.
+    """
+    from scripts.benchmark.resources.cost import cost_markdown, measure_costs
+
+    if (fixed is None) != (moving is None):
+        raise ValueError(f"fixed, moving: expected both scans or neither, got {fixed} and {moving}")
+    scans = (fixed, moving) if fixed and moving else None
+    rows = measure_costs(
+        Path(output_dir).absolute(), sides=sides, steps=steps, scans=scans, million_voxels=million_voxels
+    )
+    logging.getLogger(__name__).info(cost_markdown(rows))
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run({"run": benchmark, "report": report}, old_names={"out": "output_dir"})
+    run({"run": benchmark, "report": report, "speed": speed, "cost": cost}, old_names={"out": "output_dir"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,24 @@ from torch import Tensor
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from bundle.apply import displacement_on
 from bundle.data import check_pairs, read_pairs
-from bundle.io import ScanReader, read_displacement
+from bundle.io import ImageHeader, ScanReader, read_displacement, read_transform
 from bundle.lung import LungRegiond
+from bundle.processors import usable_processors
 from bundle.transforms import FitMasksd, ReadLandmarksd
 from scripts.benchmark.charts import draw_tre_by_displacement, draw_tre_distribution
 from scripts.benchmark.methods import FIELD, METHODS, NO_REGISTRATION, ROOT, Job, make_job
 from scripts.benchmark.overlays import draw_benchmark_overlays
-from scripts.benchmark.process import Cost, run_measured
+from scripts.benchmark.resources.process import Cost, run_measured
 from scripts.benchmark.result import BenchmarkResult, score_field
 from scripts.benchmark.table import write_benchmark_tables
 
 log = logging.getLogger(__name__)
 
 LABELS = {name: method.label for name, method in METHODS.items()}
-NO_COST = Cost(math.nan, math.nan)
+NO_COST = Cost(math.nan, math.nan, math.nan)
+TRANSFORM = "transform.h5"  # output of our own methods
 GRID_TOLERANCE_MM = 1e-2  # NIfTI stores its affine in single precision
 
 
@@ -121,10 +123,9 @@ def _run(name: str, job: Job, case: Mapping[str, Any], settings: str, threads: i
     cost = NO_COST
     if job.command:
         job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / FIELD).unlink(missing_ok=True)
+        for file in (FIELD, TRANSFORM):
+            (job.folder / file).unlink(missing_ok=True)
         environment = {key: str(threads) for key in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")}
-        # waiting threads that spin slow each other down on a busy machine
-        environment["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "passive")
         cost = run_measured(job.command, folder=job.folder, cwd=ROOT, environment=environment)
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     score = score_field(
@@ -136,10 +137,11 @@ def _run(name: str, job: Job, case: Mapping[str, Any], settings: str, threads: i
     )
     initial_mm = torch.linalg.vector_norm(fixed - moving, dim=1).tolist()
     data, pair_name = job.folder.parts[-3:-1]
-    machine = f"{os.cpu_count()} CPU cores ({threads} threads per method)"
+    machine = f"{usable_processors()} CPU cores ({threads} threads per method)"
     if torch.cuda.is_available():
         machine += f", {torch.cuda.get_device_name()}"
-    return BenchmarkResult(data, pair_name, name, initial_mm, *score, *cost, machine=machine, settings=settings)
+    costs = cost.time_s, cost.peak_memory_mib
+    return BenchmarkResult(data, pair_name, name, initial_mm, *score, *costs, machine=machine, settings=settings)
 
 
 def _load_case(pair: Mapping[str, str]) -> dict[str, Any]:
@@ -152,10 +154,12 @@ def _load_case(pair: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _field_mm(folder: Path, case: Mapping[str, Any]) -> Tensor:
-    """Read the field (3, H, W, D), RAS mm, from a method's folder; zero for no registration."""
+    """Field (3, H, W, D), RAS mm, of a method: its file, or that of its transform; zero for no registration."""
     fixed = case["fixed"]
     if folder.name == NO_REGISTRATION:
         return torch.zeros(3, *fixed.shape[1:])
+    if not (folder / FIELD).exists() and (folder / TRANSFORM).exists():
+        return displacement_on(read_transform(folder / TRANSFORM), ImageHeader.of(fixed))
     field_mm, affine = read_displacement(folder / FIELD)
     if field_mm.shape[1:] != fixed.shape[1:] or (affine - fixed.affine.double()).abs().max() > GRID_TOLERANCE_MM:
         raise RuntimeError(

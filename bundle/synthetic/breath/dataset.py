@@ -27,6 +27,7 @@ def write_breaths(
     num_test: int,
     seed: int,
     workers: int,
+    clinical: bool = False,
 ) -> Path:
     """Write simulated pairs as NIfTI and csv with their pairs file; return the pairs file. See `synthetic.dataset`.
 
@@ -36,6 +37,7 @@ def write_breaths(
         num_training, num_validation, num_test: pairs per section of `pairs.json`.
         seed: seed of the data set.
         workers: number of threads, about 3 GB each; pairs do not depend on it.
+        clinical: scans of 512 x 512 voxels, see `MotionParameters.clinical`; a thread then needs about 7 GB.
     Raises: ValueError if two scans have the same file name, or no lung is found in one.
     """
     files = {path.name: path for path in scans}
@@ -43,7 +45,8 @@ def write_breaths(
         raise ValueError(f"scans: expected files of different names, got {', '.join(map(str, scans))}")
     counts = {"training": num_training, "validation": num_validation, "test": num_test}
     names = list(files)
-    records = records_of(counts, seed, lambda number: {"version": VERSION, "scan": names[number % len(names)]})
+    kind = {"clinical": True} if clinical else {}  # not in the records of other data sets, which exist without it
+    records = records_of(counts, seed, lambda number: {"version": VERSION, "scan": names[number % len(names)], **kind})
     make_pair = partial(_make_pair, files)
     return write_pairs(directory, records, make_pair, workers=workers, description="simulated pairs")
 
@@ -60,7 +63,7 @@ def read_with_lungs(path: Path) -> tuple[MetaTensor, MetaTensor]:
 
 def _make_pair(files: Mapping[str, Path], record: Record) -> dict[str, Any]:
     scan, mask = read_with_lungs(files[record["scan"]])
-    simulate = RandSimulateMotiond("scan")
+    simulate = RandSimulateMotiond("scan", clinical=record.get("clinical", False))
     simulate.set_random_state(seed=record["seed"])
     pair = simulate({"scan": scan, "scan_mask": mask})
     return {key: pair[key] for key in (*FILES, "motion_parameters")}

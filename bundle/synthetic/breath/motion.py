@@ -40,6 +40,7 @@ class Acquisition:
         kernel: if positive, sigma (mm) of a smooth kernel; if negative, strength of a sharp one.
         noise_hu: standard deviation of the spatially correlated noise.
         margin_low_mm, margin_high_mm: field of view beyond the lungs along R, A, S; negative values truncate them.
+        matrix_vox: sides in plane of a scan that is centred on the lungs, whatever the margins there; None: by margins.
     """
 
     in_plane_mm: float
@@ -48,6 +49,10 @@ class Acquisition:
     noise_hu: float
     margin_low_mm: Vector
     margin_high_mm: Vector
+    matrix_vox: int | None = None
+
+
+CLINICAL: dict[str, Any] = {"in_plane_mm": 0.6, "slice_mm": 2.5, "noise_hu": 35.0, "matrix_vox": 512}
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,11 @@ class MotionParameters:
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and dictionaries for JSON."""
-        return asdict(self)
+        """Plain numbers, lists and dictionaries for JSON, without what is None."""
+        values = asdict(self)
+        for side in ("inhale", "exhale"):
+            values[side] = {key: value for key, value in values[side].items() if value is not None}
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParameters:
@@ -97,6 +105,10 @@ class MotionParameters:
         for side in ("inhale", "exhale"):
             known[side] = Acquisition(**{key: _tuples(part) for key, part in values[side].items()})
         return cls(**known)
+
+    def clinical(self) -> MotionParameters:
+        """The same breath in scans of the size that clinics make: see `CLINICAL`."""
+        return replace(self, inhale=replace(self.inhale, **CLINICAL), exhale=replace(self.exhale, **CLINICAL))
 
     def damped(self, factor: float) -> MotionParameters:
         """The breath with its waves scaled by `factor` and its lift by the cube root of `factor`."""

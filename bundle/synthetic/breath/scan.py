@@ -27,7 +27,8 @@ def field_of_view(
     Args:
         points_mm: (N, 3) lung points.
         acquisition: voxel size and margins around the points.
-        low_mm, high_mm: (3,), corners of the available data, which limit the field of view.
+        low_mm, high_mm: (3,), corners of the available data, which limit the field of view; beyond them lie the values
+            of their border where `acquisition.matrix_vox` asks for more.
     """
     low = points_mm.amin(dim=0).double() - torch.tensor(acquisition.margin_low_mm, dtype=torch.float64)
     high = points_mm.amax(dim=0).double() + torch.tensor(acquisition.margin_high_mm, dtype=torch.float64)
@@ -36,6 +37,10 @@ def field_of_view(
     height, width, depth = torch.floor((high - low) / step).int().clamp_min(2).tolist()
     affine = torch.diag(torch.cat([step, torch.ones(1, dtype=torch.float64)]))
     affine[:3, 3] = low + step / 2
+    if acquisition.matrix_vox is not None:
+        height = width = acquisition.matrix_vox
+        centre = (points_mm.amin(dim=0) + points_mm.amax(dim=0)).double() / 2
+        affine[:2, 3] = (centre - (acquisition.matrix_vox - 1) / 2 * step)[:2]
     return (height, width, depth), affine
 
 

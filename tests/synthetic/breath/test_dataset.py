@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bundle.io import write_image
+from bundle.io import check_header, write_image
 from bundle.synthetic.breath.dataset import write_breaths
+from bundle.synthetic.breath.motion import CLINICAL
 from tests.synthetic.breath.simulated import chest
 
 ONE_PAIR = {"num_training": 1, "num_validation": 0, "num_test": 0, "seed": 0, "workers": 1}
@@ -23,3 +25,17 @@ def test_two_scans_of_one_name_are_refused(chest_ct: Path, tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"scans: expected files of different names, got .*chest.*other/chest"):
         write_breaths(tmp_path / "out", scans=[chest_ct, Path("other/chest.nii.gz")], **ONE_PAIR)
     assert not (tmp_path / "out").exists()
+
+
+def test_clinical_scans_are_noted_and_made_larger(
+    chest_ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CLINICAL, "matrix_vox", 60)
+    monkeypatch.setitem(CLINICAL, "in_plane_mm", 5.0)
+    write_breaths(tmp_path, scans=[chest_ct], clinical=True, **ONE_PAIR)
+    for side in ("fixed", "moving"):
+        header = check_header(tmp_path / "training_00" / f"{side}.nii.gz")
+        assert header.shape[:2] == (60, 60)
+        assert header.spacing_mm == pytest.approx((5.0, 5.0, 2.5))
+    records = [json.loads(path.read_text()) for path in (tmp_path / "training_00").glob("*.json")]
+    assert [record["made_from"]["clinical"] for record in records] == [True]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,16 @@ from bundle.synthetic.breath.motion import ROTATION_DEG, SHIFT_MM, draw_position
 def test_parameters_survive_json() -> None:
     parameters = draw_motion(np.random.RandomState(4))
     assert MotionParameters.from_dict(json.loads(json.dumps(parameters.to_dict()))) == parameters
+
+
+def test_clinical_scans_show_the_same_breath_and_survive_json() -> None:
+    parameters = draw_motion(np.random.RandomState(4))
+    clinical = parameters.clinical()
+    assert MotionParameters.from_dict(json.loads(json.dumps(clinical.to_dict()))) == clinical
+    for side in (clinical.inhale, clinical.exhale):
+        assert (side.matrix_vox, side.in_plane_mm, side.slice_mm) == (512, 0.6, 2.5)
+    assert replace(clinical, inhale=parameters.inhale, exhale=parameters.exhale) == parameters
+    assert "matrix_vox" not in parameters.to_dict()["inhale"], "the records of other data sets stay as they were"
 
 
 def test_one_seed_gives_one_draw_and_another_another() -> None:

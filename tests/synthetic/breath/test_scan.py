@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,17 @@ def test_the_field_of_view_lies_around_the_lungs_and_within_the_source() -> None
     room = torch.tensor([128.0, 103.0, 144.0], dtype=torch.float64) - high
     assert bool((room >= 0).all())
     assert bool((room < torch.tensor([1.5, 1.5, 2.5])).all())
+
+
+def test_a_scan_of_a_given_matrix_is_centred_on_the_lungs_beyond_the_source() -> None:
+    points_mm = torch.tensor([[20.0, 30.0, 40.0], [120.0, 100.0, 140.0]])
+    limits = torch.zeros(3), torch.tensor([130.0, 103.0, 300.0])
+    shape, affine = ct.field_of_view(points_mm, replace(PLAIN, matrix_vox=128), *limits)
+    _, by_margins = ct.field_of_view(points_mm, PLAIN, *limits)
+    assert shape == (128, 128, 40)
+    middle = (torch.tensor([shape], dtype=torch.float64) - 1) / 2
+    torch.testing.assert_close(apply_affine(affine, middle)[0, :2], torch.tensor([70.0, 65.0], dtype=torch.float64))
+    torch.testing.assert_close(affine[2], by_margins[2])
 
 
 def test_slices_average_their_thickness() -> None:

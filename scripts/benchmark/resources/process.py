@@ -11,25 +11,27 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 
 class Cost(NamedTuple):
-    """Wall time from start to end, and peak resident memory of the command's largest process."""
+    """Wall time from start to end, peak resident memory of the command's largest process, CPU seconds of them all."""
 
     time_s: float
     peak_memory_mib: float
+    cpu_s: float
 
 
-def run_measured(command: list[str], *, folder: Path, cwd: Path, environment: dict[str, str]) -> Cost:
+def run_measured(command: list[str], *, folder: Path, cwd: Path, environment: Mapping[str, str | None]) -> Cost:
     """Run a command; write its output to FOLDER/log.txt and its cost to FOLDER/cost.json.
 
     Args:
         command: program and arguments.
         folder: existing folder.
         cwd: working folder of the command.
-        environment: variables added to those of this process.
+        environment: variables added to those of this process, or removed if None.
     Raises: RuntimeError with the last lines of the log if the command fails.
     """
     record, log = folder / "cost.json", folder / "log.txt"
@@ -38,7 +40,7 @@ def run_measured(command: list[str], *, folder: Path, cwd: Path, environment: di
         subprocess.run(
             [sys.executable, __file__, str(record), *command],
             cwd=cwd,
-            env=os.environ | environment,
+            env={name: value for name, value in (os.environ | environment).items() if value is not None},
             stdout=file,
             stderr=subprocess.STDOUT,
             check=True,
@@ -58,6 +60,7 @@ def _main(record: str, *command: str) -> None:
         "exit_code": os.waitstatus_to_exitcode(status),
         "time_s": round(time.perf_counter() - start, 3),
         "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),  # KiB on Linux
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
     }
     Path(record).write_text(json.dumps(cost) + "\n")
 

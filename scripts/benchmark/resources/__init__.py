@@ -1,0 +1,1 @@
+"""What runs cost: time, memory and output, measured in processes of their own."""
