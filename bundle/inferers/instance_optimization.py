@@ -17,9 +17,9 @@ from bundle.inferers.spline_field import SplineField, mean_of_neighbours
 from bundle.losses import RegistrationLoss
 
 MAX_FOLDING = 1e-3  # share of the region's voxels whose Jacobian may be 0 or less
-STABLE_STEPS = 8  # of a multiple of the steps in which a similarity of stride 2 has compared all windows
-STABLE_GAIN = 5e-4  # a level ends when the same windows have gained less than this
+STABLE_STEPS, STABLE_GAIN = 8, 5e-4  # a level ends when the same windows, of stride 2, have gained less in 8 steps
 BETAS = (0.8, 0.9)  # Adam's; the usual ones average over more steps than a level has
+EPS_OF_GRADIENT = 4.0  # Adam's, of the first gradient's rms: where images say nothing, full steps would follow rounding
 LEAST_SIDE_VOX = 16  # of a level's grid
 SLOPE_STEP_VOX = 2  # the regularisation takes differences over 2 voxels: the splines are that smooth
 
@@ -74,7 +74,7 @@ class InstanceOptimization:
         control_mm: Sequence[float],
         rim_mm: float,
         max_steps: int | Sequence[int] = 16,
-        learning_rate_vox: float = 0.4,
+        learning_rate_vox: float = 0.8,
         time_budget_s: float | None = None,
     ) -> None:
         steps = [max_steps] * len(levels_mm) if isinstance(max_steps, int) else max_steps
@@ -183,8 +183,8 @@ class InstanceOptimization:
         # The other voxels keep the fixed scan's values: no window inside the region reaches them.
         warped = level.fixed.flatten().index_copy(0, level.inside, values[0]).view_as(level.fixed)
         h, w, d = offset
-        seen = [volume[..., h:, w:, d:] for volume in (warped, level.fixed, level.weights)]
-        similarity = self.loss.similarity(seen[0], seen[1], mask=seen[2])
+        first, second, mask = (volume[..., h:, w:, d:] for volume in (warped, level.fixed, level.weights))
+        similarity = self.loss.similarity(first, second, mask=mask)
         return similarity + self.loss.weight * self.loss.regularization(every_second / SLOPE_STEP_VOX)
 
     def _descend(self, field: Tensor, level: _Level, max_steps: int, deadline: float, progress: tqdm) -> Tensor:
@@ -213,6 +213,9 @@ class InstanceOptimization:
             if len(losses) > STABLE_STEPS and losses[-STABLE_STEPS - 1] - losses[-1] < STABLE_GAIN:
                 break
             loss.backward()
+            if step == 0 and control.grad is not None:  # with a least value, since 0 / 0 has no direction
+                eps = EPS_OF_GRADIENT * float(control.grad.square().mean().sqrt())
+                optimizer.param_groups[0]["eps"] = max(eps, optimizer.defaults["eps"])
             optimizer.step()
             schedule.step()
             progress.update()
