@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.data import MetaTensor
@@ -12,6 +13,7 @@ from monai.transforms import Transform
 from torch import Tensor
 
 from bundle.geometry import WorldTransform, invert_ddf, jacobian_determinant, warp
+from bundle.io.images import as_stored
 from bundle.resample import AIR_HU, sample_on_grid, warp_volume
 from bundle.transforms.world_transform import world_transform
 
@@ -73,8 +75,7 @@ def as_int16(slabs: Iterable[tuple[slice, Tensor]], shape: Sequence[int], *, ste
 
     In memory the first axis is the fastest one, as in NIfTI files.
     """
-    limits = torch.iinfo(torch.int16)
     volume = torch.empty(tuple(reversed(shape)), dtype=torch.int16).permute(2, 1, 0)
     for rows, part in slabs:
-        volume[rows] = (part[0] / step).round_().clamp_(limits.min, limits.max)
+        volume[rows] = torch.from_numpy(as_stored((part[0] / step).numpy(), np.int16))
     return volume

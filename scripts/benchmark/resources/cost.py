@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
-from monai.transforms import LoadImage, SaveImage
+from monai.transforms import LoadImage, Resize, SaveImage
 
 from bundle.io import atomic_path
 from bundle.reports.markdown import markdown_table
@@ -93,12 +91,7 @@ def resample_to(image: MetaTensor, voxels: int) -> MetaTensor:
     """Resample (1, H, W, D) trilinearly to about `voxels` voxels that span the same box."""
     ratio = (voxels / image[0].numel()) ** (1 / 3)
     sides = [max(1, round(side * ratio)) for side in image.shape[1:]]
-    data = F.interpolate(image.as_tensor()[None].float(), size=sides, mode="trilinear", align_corners=False)[0]
-    scale = torch.tensor([old / new for old, new in zip(image.shape[1:], sides, strict=True)], dtype=torch.float64)
-    affine = image.affine.double().clone()
-    affine[:3, 3] += affine[:3, :3] @ ((scale - 1) / 2)
-    affine[:3, :3] *= scale
-    return MetaTensor(data, affine=affine)
+    return Resize(sides, mode="trilinear", align_corners=False)(image)
 
 
 def cost_markdown(rows: Sequence[Row]) -> str:
