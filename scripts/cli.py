@@ -13,10 +13,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import fire
 
+from bundle.memory import import_quickly
 from bundle.processors import share_processors
 from bundle.refusals import refusals
 
 share_processors()  # here, since every command imports this module before torch
+import_quickly()
 
 Command = Callable[..., None]
 DEBUG = "--debug"

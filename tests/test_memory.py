@@ -33,7 +33,7 @@ def faults_of_a_loop():
 def printed(code: str) -> list[float]:
     """What a process of its own prints: the settings of the C library last as long as the process."""
     done = subprocess.run([sys.executable, "-c", PAGES + code], check=True, capture_output=True, text=True)
-    return [float(value) for value in done.stdout.split()]
+    return [float({"True": 1, "False": 0}.get(value, value)) for value in done.stdout.split()]
 
 
 @needs_glibc
@@ -67,3 +67,39 @@ def test_both_do_nothing_where_the_c_library_is_another(monkeypatch: pytest.Monk
     monkeypatch.setattr(memory, "_glibc", lambda: None)
     reuse_freed_memory()
     return_freed_memory()
+
+
+IMPORTS = """
+import atexit, gc
+from bundle.memory import import_quickly, reuse_freed_memory
+
+usual = gc.get_threshold()
+import_quickly()
+"""
+
+
+def test_garbage_is_sought_rarely_until_the_work_begins_and_then_not_among_what_was_imported() -> None:
+    rarely, usual, among_imports = printed(
+        IMPORTS
+        + """
+print(gc.get_threshold()[0] / usual[0])
+kept = [[] for _ in range(1000)]
+reuse_freed_memory()
+print(gc.get_threshold() == usual)
+print(sum(found is kept for found in gc.get_objects()))
+"""
+    )
+    assert rarely > 10
+    assert usual == 1
+    assert among_imports == 0
+
+
+def test_nothing_is_sought_at_the_exit() -> None:
+    """The last search runs after what atexit calls: what is registered first is called last."""
+    (frozen,) = printed("import atexit, gc\natexit.register(lambda: print(gc.get_freeze_count() > 1000))" + IMPORTS)
+    assert frozen == 1
+
+
+def test_a_process_that_imports_as_usual_keeps_its_garbage_collection() -> None:
+    (frozen,) = printed("import gc\nreuse_freed_memory()\nprint(gc.get_freeze_count())")
+    assert frozen == 0
