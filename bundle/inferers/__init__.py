@@ -2,6 +2,6 @@
 
 from bundle.inferers.instance_optimization import InstanceOptimization
 from bundle.inferers.network_fine_tuning import NetworkFineTuning
-from bundle.inferers.registration import RegistrationInferer
+from bundle.inferers.registration import RegistrationInferer, has_mixed_precision
 
-__all__ = ["InstanceOptimization", "NetworkFineTuning", "RegistrationInferer"]
+__all__ = ["InstanceOptimization", "NetworkFineTuning", "RegistrationInferer", "has_mixed_precision"]

@@ -40,6 +40,7 @@ class RegistrationInferer(Inferer):
             optimisation, which ends as well without it (docs/method.md).
         network_spacing_mm: voxel size of the network's input; None for the grid's own.
         instance_optimization, network_fine_tuning: the method that `refine` names is required.
+        amp: mixed precision for the network, with bfloat16 on a CPU, see `has_mixed_precision`.
 
     `seconds_by_step` holds the wall time of each step of the latest call.
 
@@ -54,12 +55,14 @@ class RegistrationInferer(Inferer):
         network_spacing_mm: float | None = None,
         instance_optimization: InstanceOptimization | None = None,
         network_fine_tuning: NetworkFineTuning | None = None,
+        amp: bool = False,
     ) -> None:
         super().__init__()
         if refine not in get_args(Refine):
             raise ValueError(f"refine: expected one of {get_args(Refine)}, got {refine!r}")
         self.seconds_by_step: dict[str, float] = {}
         self.mirror = mirror
+        self.amp = amp
         self.network_spacing_mm = network_spacing_mm
         self.instance_optimization = instance_optimization if refine == "field" else None
         self.network_fine_tuning = network_fine_tuning if refine == "network" else None
@@ -75,7 +78,7 @@ class RegistrationInferer(Inferer):
         *args: Any,
         **kwargs: Any,
     ) -> Tensor:
-        """Run the network, and the instance optimisation in float32 even under autocast.
+        """Run the network, and the instance optimisation in float32 in any case.
 
         Args:
             inputs: (B, 2, H, W, D), fixed and moving in [0, 1]; with the mask (B, 3, H, W, D); or fixed alone
@@ -97,10 +100,11 @@ class RegistrationInferer(Inferer):
             with torch.autocast(image.device.type, enabled=False):
                 network = self.network_fine_tuning(network, seen, seen_region)
             started_s = self._time("NetworkFineTuning", started_s)
-        ddf_vox: Tensor = network(seen, *args, **kwargs).float()
-        if self.mirror and self.instance_optimization is None:
-            mirrored = network(seen.flip(2), *args, **kwargs).float().flip(2)
-            ddf_vox = (ddf_vox + mirrored * ddf_vox.new_tensor(MIRROR_SIGNS).view(1, 3, 1, 1, 1)) / 2
+        with torch.autocast(image.device.type, enabled=self.amp):
+            ddf_vox: Tensor = network(seen, *args, **kwargs).float()
+            if self.mirror and self.instance_optimization is None:
+                mirrored = network(seen.flip(2), *args, **kwargs).float().flip(2)
+                ddf_vox = (ddf_vox + mirrored * ddf_vox.new_tensor(MIRROR_SIGNS).view(1, 3, 1, 1, 1)) / 2
         if seen is not image:
             ddf_vox = resize_ddf(ddf_vox, list(image.shape[2:]))
         started_s = self._time("Network", started_s)
@@ -116,6 +120,13 @@ class RegistrationInferer(Inferer):
         now_s = time.perf_counter()
         self.seconds_by_step[step] = now_s - started_s
         return now_s
+
+
+def has_mixed_precision(device: torch.device) -> bool:
+    """Whether a device multiplies numbers of 16 bits faster than float32: GPUs, and CPUs with AVX512-BF16 or AMX."""
+    if device.type != "cpu":
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _network_sides(inputs: Tensor, network_spacing_mm: float | None) -> list[int]:

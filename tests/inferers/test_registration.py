@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import Tensor, nn
 
-from bundle.inferers import InstanceOptimization, RegistrationInferer
+from bundle.inferers import InstanceOptimization, RegistrationInferer, has_mixed_precision
 from bundle.losses import LocalCrossCorrelationLoss, RegistrationLoss, TotalVariationLoss
 from tests.grids import make_affine
 from tests.inferers.pairs import central_mask, moved_pair, waves_vox
@@ -133,3 +134,24 @@ def test_monais_engine_takes_it(image: Tensor) -> None:
     )
     evaluator.run()
     torch.testing.assert_close(evaluator.state.output["pred"], Network()(image))
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_mixed_precision_is_that_of_the_network_only(image: Tensor, amp: bool) -> None:
+    seen: list[torch.dtype] = []
+
+    def multiply(batch: Tensor) -> Tensor:
+        seen.append((batch.flatten(2) @ batch.flatten(2).mT).dtype)
+        return torch.zeros(len(batch), 3, *batch.shape[2:])
+
+    ddf_vox = RegistrationInferer(amp=amp, mirror=True)(image, multiply)  # type: ignore[arg-type]
+    assert seen == [torch.bfloat16 if amp else torch.float32] * 2
+    assert ddf_vox.dtype == torch.float32
+    assert (image.flatten(2) @ image.flatten(2).mT).dtype == torch.float32
+
+
+def test_a_gpu_has_mixed_precision_and_a_processor_if_it_says_so() -> None:
+    assert has_mixed_precision(torch.device("cuda:1"))
+    flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    expected = "avx512_bf16" in flags or "amx_tile" in flags
+    assert has_mixed_precision(torch.device("cpu")) == expected

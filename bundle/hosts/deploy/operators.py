@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.data import MetaTensor
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import (
@@ -137,8 +136,7 @@ class RegistrationOperator(MonaiBundleInferenceOperator):
         """
         network: Any = getattr(self._model_network, "predictor", self._model_network)  # the SDK wraps TorchScript
         check_weights(self._weights, network.state_dict())
-        with torch.autocast("cuda", enabled=self.parser.get_parsed_content("amp")):
-            return self._inferer(inputs["image"], network, mask=inputs["mask_net"])
+        return self._inferer(inputs["image"], network, mask=inputs["mask_net"])
 
     def post_process(self, data: Tensor, *, preprocessed_inputs: dict[str, Any]) -> dict[str, Any]:
         pair = self._postproc({**preprocessed_inputs, "pred": data})
