@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 
 AlignmentMethod = Literal["identity", "centroid", "translation", "affine"]
 
-STOP = {"maxiter": 60, "ftol": 1e-6, "gtol": 1e-7}
+STOP = {"maxiter": 60, "ftol": 1e-5, "gtol": 1e-7}
+FINEST_MM = 2.0  # voxels from which those of all levels are averaged
+STRIDE_VOX = 2  # of the windows of LNCC
 LAST_ROW = torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
 SIDES = (1, 2)  # labels of the right and the left lung
 MIN_RATIO = 0.5  # of a lung's volume in both scans, relative to the other lung's; a collapsed lung stays below
@@ -71,6 +73,8 @@ def align_lungs(
     fixed_mask, moving_mask = _shared_lungs(fixed_mask, moving_mask)
     centre = _centroid_mm(fixed_mask)
     linear, offset = torch.eye(3, dtype=torch.float64), _centroid_mm(moving_mask)
+    if LEVELS[method]:
+        fixed, moving, fixed_mask = side_by_side(lambda scan: coarsen(scan, FINEST_MM), (fixed, moving, fixed_mask))
     for level in LEVELS[method]:
         linear, offset = _optimize(linear, offset, centre, fixed, moving, fixed_mask, level)
     affine = torch.eye(4, dtype=torch.float64)
@@ -118,7 +122,7 @@ def _optimize(
     axes = to_world[:3, :3] / spacing_mm(to_world)
     to_world[:3, 3] -= centre
     world_to_moving = torch.linalg.inv(moving_density.affine.double())
-    lncc_loss = LocalCrossCorrelationLoss()
+    lncc_loss = LocalCrossCorrelationLoss(stride_vox=STRIDE_VOX)
 
     def compose(parameters: Tensor) -> tuple[Tensor, Tensor]:
         new_linear = linear + axes @ parameters[:, :3] @ axes.T / 100 if level.linear else linear
