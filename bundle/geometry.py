@@ -70,8 +70,7 @@ def upsample_ddf(ddf_vox: Tensor, factor: int = 2) -> Tensor:
     shape = ddf_vox.shape
     size = [(shape[2] - 1) * factor + 1, (shape[3] - 1) * factor + 1, (shape[4] - 1) * factor + 1]
     fine = F.interpolate(ddf_vox * factor, size=size, mode="trilinear", align_corners=True)
-    rest = factor - 1
-    return F.pad(fine, [0, rest, 0, rest, 0, rest], mode="replicate")
+    return F.pad(fine, [0, factor - 1] * 3, mode="replicate")
 
 
 def resize_ddf(ddf_vox: Tensor, shape: list[int]) -> Tensor:
@@ -80,6 +79,8 @@ def resize_ddf(ddf_vox: Tensor, shape: list[int]) -> Tensor:
     For block-averaged images: the outer faces of both grids coincide, not their outermost centres. Constant fields are
     preserved exactly everywhere, linear ones between the outermost centres of the old grid.
     """
+    if list(ddf_vox.shape[2:]) == shape:
+        return ddf_vox
     scale = [new / old for new, old in zip(shape, ddf_vox.shape[2:], strict=True)]
     resized = F.interpolate(ddf_vox, size=shape, mode="trilinear", align_corners=False)
     return resized * ddf_vox.new_tensor(scale).view(1, 3, 1, 1, 1)
@@ -173,7 +174,7 @@ class WorldTransform:
     @property
     def affine_only(self) -> WorldTransform:
         """Initial alignment without the ddf."""
-        return WorldTransform(torch.zeros_like(self.ddf_vox), self.grid_to_fixed, self.grid_to_moving)
+        return WorldTransform(self.ddf_vox.new_zeros(1, 3, 1, 1, 1), self.grid_to_fixed, self.grid_to_moving)
 
     def inverse(self) -> WorldTransform:
         """Inverse transform: moving world to fixed world."""

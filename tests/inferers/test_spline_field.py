@@ -6,7 +6,7 @@ import torch
 from scipy.interpolate import BSpline
 from scipy.ndimage import uniform_filter
 
-from bundle.inferers.spline_field import SMOOTHING_PASSES, SplineField, cubic_basis, mean_of_neighbours
+from bundle.inferers.spline_field import SMOOTHING_PASSES, SplineField, SplineVectors, cubic_basis, mean_of_neighbours
 
 SHAPE, SPACING_VOX = (13, 16, 22), (4, 3, 5)
 
@@ -67,3 +67,18 @@ def test_the_components_of_a_vector_are_neighbours_in_memory() -> None:
 def test_the_mean_of_neighbours_keeps_a_slope_inside() -> None:
     ramp = torch.arange(6.0).view(1, 1, 6, 1, 1).expand(1, 3, 6, 4, 5)
     torch.testing.assert_close(mean_of_neighbours(ramp)[:, :, 1:-1], ramp[:, :, 1:-1])
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (37, 9, 11)])
+@pytest.mark.parametrize("share", [0.01, 0.3, 1.0])
+def test_vectors_at_some_voxels_are_those_of_the_whole_field_and_so_are_their_gradients(
+    shape: tuple[int, int, int], share: float
+) -> None:
+    splines, generator = SplineField(shape, spacing_vox=SPACING_VOX, device=torch.device("cpu")), torch.Generator()
+    voxels = (torch.rand(shape, generator=generator.manual_seed(0)) <= share).flatten().nonzero()[:, 0]
+    control = torch.rand(splines.zeros().shape, generator=generator).requires_grad_()
+    weights = torch.rand(len(voxels), 3, generator=generator)
+    found, expected = SplineVectors(splines, voxels)(control), splines(control)[0].flatten(1)[:, voxels].T
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad((vectors * weights).sum(), control)[0] for vectors in (found, expected)]
+    torch.testing.assert_close(*gradients)
