@@ -94,10 +94,9 @@ def _best_match(patches: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
     kernel = patches - patches.mean(dim=(1, 2, 3), keepdim=True)
     size = kernel[0].numel()
     product = F.conv3d(regions[None], kernel[:, None], groups=count)[0]
-    ones = torch.ones_like(kernel[:1, None])
-    stacked = torch.stack([regions, regions**2], dim=1).flatten(0, 1)[:, None]
-    total, squares = F.conv3d(stacked, ones)[:, 0].view(count, 2, *product.shape[1:]).unbind(1)
-    variance = (squares - total**2 / size).clamp_min(0)
+    sides = list(kernel.shape[1:])
+    mean, mean_square = (F.avg_pool3d(values, sides, stride=1) for values in (regions, regions**2))
+    variance = (mean_square - mean**2).clamp_min(0) * size
     norm = (kernel**2).sum(dim=(1, 2, 3)).view(-1, 1, 1, 1)
     ncc = product / (norm * variance).sqrt().clamp_min(1e-6)
     ncc = torch.where((variance < LEAST_VARIANCE * size) | (norm < LEAST_VARIANCE * size), torch.zeros_like(ncc), ncc)
