@@ -59,7 +59,7 @@ class Pair(TypedDict, total=False):
     # read
     name: str  # also the name of its result folder
     output_dir: str
-    fixed: MetaTensor  # (1, H, W, D), HU, own grid
+    fixed: MetaTensor  # (1, H, W, D), HU, own grid; float32, from NetworkGridd on int16 if all voxels are whole numbers
     moving: MetaTensor
     fixed_series: str  # of a DICOM folder with several
     moving_series: str
@@ -86,7 +86,7 @@ class Pair(TypedDict, total=False):
     grid_to_fixed: Tensor  # (4, 4) float64, voxels of the network grid to the fixed world, mm
     grid_to_moving: Tensor
     moving_affine: Tensor  # (4, 4), voxels of the moving scan to its world, mm
-    fixed_net: MetaTensor  # (1, h, w, d), network grid; HU, then the window scaled to [0, 1]
+    fixed_net: MetaTensor  # (1, h, w, d), network grid; HU, then the window scaled to [0, 1]; inference keeps `image`
     moving_net: MetaTensor
     mask_net: MetaTensor  # (1, h, w, d), fixed lungs, soft edges
     ground_truth_net: MetaTensor  # (4, h, w, d), GroundTruthFieldd: ddf in voxels, and 1 where it is known

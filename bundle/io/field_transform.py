@@ -155,7 +155,7 @@ def extend(transform: itk.Transform, points_mm: Tensor, *, name: str = "transfor
             f"{name}: expected points in or near its displacement field of {grid} mm, found some "
             f"{float(outside_mm.max()):.0f} mm outside; check that the files belong together, and --inverse"
         )
-    return displacement_transform(*pad_field(displacement_mm, affine, before, after), itk.D)
+    return displacement_transform(pad_field(displacement_mm, before, after), pad_affine(affine, before), itk.D)
 
 
 def outside_fields(transform: itk.Transform, points_mm: Tensor) -> Tensor:
@@ -180,12 +180,17 @@ def padding_vox(shape: torch.Size, affine: Tensor, points_mm: Tensor) -> tuple[l
     return before, (vox.amax(dim=0) - last - 1e-6).ceil().clamp_min(0).long().tolist()
 
 
-def pad_field(field: Tensor, affine: Tensor, before: list[int], after: list[int]) -> tuple[Tensor, Tensor]:
-    """A field (3, H, W, D) continued by its border values, and its new affine."""
+def pad_field(field: Tensor, before: list[int], after: list[int]) -> Tensor:
+    """A field (C, H, W, D) continued by its border values; see `pad_affine`."""
     padding = [value for axis in (2, 1, 0) for value in (before[axis], after[axis])]
+    return F.pad(field[None], padding, mode="replicate")[0]
+
+
+def pad_affine(affine: Tensor, before: list[int]) -> Tensor:
+    """The affine (4, 4) of a grid with some voxels more before each axis."""
     extended = affine.clone()
     extended[:3, 3] = apply_affine(affine, -torch.tensor(before, dtype=affine.dtype)[None])[0]
-    return F.pad(field[None], padding, mode="replicate")[0], extended
+    return extended
 
 
 def transform_points(transform: itk.Transform, points_mm: Tensor) -> Tensor:

@@ -182,6 +182,15 @@ def write_image(
     save_nifti(path, nib.Nifti1Image(as_stored(voxels, dtype), affine.double().numpy(), dtype=dtype), step=step)
 
 
+def compact(image: MetaTensor) -> MetaTensor:
+    """A scan as int16 if all its voxels are whole numbers of that range, as those of CT are; else as it is."""
+    voxels = image.as_tensor()
+    stored = voxels.to(torch.int16)
+    if any(bool((stored[:, start:stop] != voxels[:, start:stop]).any()) for start, stop in slabs(voxels.shape[1:])):
+        return image
+    return MetaTensor(stored, meta=image.meta)
+
+
 def as_stored(voxels: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
     """Convert voxels to the stored type; integer types round and clip to their range."""
     if np.issubdtype(dtype, np.integer) and voxels.dtype != dtype:

@@ -7,7 +7,7 @@ filter): it takes 50 times as long, for files a third larger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,18 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from torch import Tensor
 
-from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps, swap_ras_lps_affine
+from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps_affine
 from bundle.io.atomic import atomic_path
 from bundle.io.displacement import SUFFIXES as FIELD_SUFFIXES
 from bundle.io.displacement import displacement_from_itk, read_displacement
-from bundle.io.field_transform import affine_transform, displacement_transform, pad_field, padding_vox, split_transform
+from bundle.io.field_transform import (
+    affine_transform,
+    displacement_transform,
+    pad_affine,
+    pad_field,
+    padding_vox,
+    split_transform,
+)
 from bundle.io.headers import itk_from_affine
 
 PRECISION_MM = 2.0**-5  # vectors are rounded to it, by 0.016 mm at most: half the size of unrounded ones
@@ -84,14 +91,20 @@ def write_transform(
     Single precision; vectors are rounded to `PRECISION_MM`, those of an inverse (`field_last`), which the sampling of
     the grid limits to about that, to `INVERSE_PRECISION_MM`.
     """
-    affine, displacement_mm, grid = _parts(transform, corners_mm, field_last=field_last)
+    affine, components_mm, grid = _parts(transform, corners_mm, field_last=field_last)
     step_mm = INVERSE_PRECISION_MM if field_last else PRECISION_MM
-    steps = displacement_mm.div_(step_mm).round_()  # in place: the field is large
+    vectors = np.stack(
+        [
+            component.div_(sign * step_mm).round_().mul_(step_mm).permute(2, 1, 0).numpy()
+            for component, sign in zip(components_mm, (-1.0, -1.0, 1.0), strict=True)  # RAS to LPS
+        ],
+        axis=-1,
+    )
     spacing, direction, origin = itk_from_affine(grid)
     field = (
         "DisplacementFieldTransform_float_3_3",
-        [*steps.shape[1:], *origin, *spacing, *direction.ravel()],
-        (swap_ras_lps(torch.full((3,), step_mm)) * steps.permute(3, 2, 1, 0)).contiguous().view(-1).numpy(),
+        [*reversed(vectors.shape[:3]), *origin, *spacing, *direction.ravel()],
+        vectors.ravel(),
     )
     linear = swap_ras_lps_affine(affine)
     matrix = torch.cat([linear[:3, :3].flatten(), linear[:3, 3]]).float().numpy()
@@ -111,21 +124,29 @@ def itk_transform(transform: WorldTransform, corners_mm: Tensor, *, field_last: 
         corners_mm: (N, 3), RAS mm, of the scan whose points are mapped.
         field_last: for an inverse, whose field lies in the world it leads to.
     """
-    affine, displacement_mm, grid = _parts(transform, corners_mm, field_last=field_last)
-    parts = [displacement_transform(displacement_mm, grid, itk.D), affine_transform(affine, itk.D)]
+    affine, components_mm, grid = _parts(transform, corners_mm, field_last=field_last)
+    parts = [displacement_transform(torch.stack(list(components_mm)), grid, itk.D), affine_transform(affine, itk.D)]
     composite = itk.CompositeTransform[itk.D, 3].New()
     for part in parts if field_last else reversed(parts):
         composite.AddTransform(part)  # ITK applies the last one first
     return composite
 
 
-def _parts(transform: WorldTransform, corners_mm: Tensor, *, field_last: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The affine (4, 4), and the field (3, H, W, D) on its grid (4, 4), RAS mm, of `itk_transform`."""
+def _parts(
+    transform: WorldTransform, corners_mm: Tensor, *, field_last: bool
+) -> tuple[Tensor, Iterator[Tensor], Tensor]:
+    """The affine (4, 4), and the field's components (H, W, D) and grid (4, 4), RAS mm, of `itk_transform`.
+
+    One component at a time, as each is used: the field is large.
+    """
     start, end = transform.grid_to_fixed.double().cpu(), transform.grid_to_moving.double().cpu()
     affine = end @ torch.linalg.inv(start)
     grid, reached_mm = (end, apply_affine(affine, corners_mm.double())) if field_last else (start, corners_mm)
-    displacement_mm = torch.einsum("ab,bhwd->ahwd", grid[:3, :3].to(transform.ddf_vox), transform.ddf_vox[0]).cpu()
-    return affine, *pad_field(displacement_mm, grid, *padding_vox(displacement_mm.shape[1:], grid, reached_mm))
+    ddf_vox = transform.ddf_vox[0].cpu()
+    before, after = padding_vox(ddf_vox.shape[1:], grid, reached_mm)
+    components_mm = (torch.einsum("b,bhwd->hwd", row, ddf_vox)[None] for row in grid[:3, :3].to(ddf_vox))
+    padded = (pad_field(component, before, after)[0] for component in components_mm)
+    return affine, padded, pad_affine(grid, before)
 
 
 def _write_hdf5(path: Path, parts: Sequence[tuple[str, Sequence[float], np.ndarray]]) -> None:

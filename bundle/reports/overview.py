@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ COLUMNS = ("before: moving on fixed", "after: warped on fixed", "displacement, m
 ARROW_STEP_MM = 16.0
 COLOUR_PERCENTILE = 99.5  # robust to outlier voxels
 DPI = 90
+PNG_LEVEL = 2  # of 9: a tenth larger than usual, in half the time
 
 
 def draw_overview(
@@ -77,13 +79,18 @@ def draw_overview(
     if title:
         figure.suptitle(title, fontsize=11)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", pil_kwargs={"compress_level": PNG_LEVEL})
 
 
 def _aligned(moving: MetaTensor, transform: WorldTransform, shape: tuple[int, int, int], affine: Tensor) -> Tensor:
     """The moving scan on a small grid (H, W, D) of the fixed world, through the initial alignment only."""
     points_vox = transform.affine_only.map_grid(shape, affine, moving.affine)
-    return resample(moving.as_tensor().float(), points_vox, AIR_HU)[0]
+    ends = points_vox.flatten(1).floor().long()
+    low, high = ends.amin(dim=1).sub(1).clamp_min(0), ends.amax(dim=1).add(3)
+    part = moving.as_tensor()[(slice(None), *(slice(*side) for side in zip(low.tolist(), high.tolist(), strict=True)))]
+    if part.numel() == 0:  # the plane misses the moving scan
+        return torch.full(shape, AIR_HU)
+    return resample(part.float(), points_vox - low.view(3, 1, 1, 1), AIR_HU)[0]
 
 
 def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:

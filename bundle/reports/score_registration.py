@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import Transform, generate_spatial_bounding_box
 
 from bundle.geometry import WorldTransform
 from bundle.losses import LocalCrossCorrelationLoss
@@ -32,8 +32,12 @@ class ScoreRegistrationd(Transform):
         pair = dict(data)
         fixed_net, moving_net = torch.as_tensor(pair["image"]).cpu()[:, None].split(1)
         mask_net = torch.as_tensor(pair["mask_net"]).cpu()[None]
-        pair["lncc_aligned"] = -float(self.lncc(moving_net, fixed_net, mask=mask_net))
-        pair["lncc_registered"] = -float(self.lncc(torch.as_tensor(pair["warped_net"])[None], fixed_net, mask=mask_net))
+        warped_net = torch.as_tensor(pair["warped_net"])[None]
+        start, stop = generate_spatial_bounding_box(mask_net[0], margin=self.lncc.window_vox // 2, allow_smaller=True)
+        h, w, d = (slice(*ends) for ends in zip(start, stop, strict=True))  # all that the windows reach
+        fixed, moving, warped, mask = (part[..., h, w, d] for part in (fixed_net, moving_net, warped_net, mask_net))
+        pair["lncc_aligned"] = -float(self.lncc(moving, fixed, mask=mask))
+        pair["lncc_registered"] = -float(self.lncc(warped, fixed, mask=mask))
         inside = (mask_net > 0.5 * mask_net.max())[0]  # masks thinner than a voxel of the grid have no half
         scaling = float(torch.linalg.det(pair["initial_affine"].double()))
         pair["folding_percent"] = folding_percent(scaling * pair["jacobian_net"], inside)

@@ -13,6 +13,7 @@ from nibabel.orientations import io_orientation
 from torch import Tensor
 
 from bundle.geometry import spacing_mm
+from bundle.io import compact
 from bundle.resample import coarsen, sample_on_grid
 
 MAX_VOXELS = 3_000_000  # 10 litres at 1.5 mm, more than lungs hold; 1.4 times the time of 6 litres
@@ -91,7 +92,7 @@ class NetworkGridd(Transform):
     The grid spans the fixed lungs with a margin; moving is resampled with `initial_affine` from its full field of view.
     `grid_to_fixed` and `grid_to_moving` (4, 4) map the grid's voxels to the fixed and the moving world (RAS mm);
     `mask_net` is the fixed lung mask with soft edges. `moving_affine` (4, 4) is the moving scan's own: snapped TRE
-    needs it after the scan itself is dropped.
+    needs it after the scan itself is dropped. The scans themselves become int16 where that changes no voxel.
 
     Args:
         spacing_mm: size of the grid's cubic voxels; its sides follow from the lungs.
@@ -131,4 +132,5 @@ class NetworkGridd(Transform):
         pair["fixed_net"] = put_on_grid(pair["fixed"], sides, grid_to_fixed)
         pair["moving_net"] = put_on_grid(pair["moving"], sides, pair["grid_to_moving"])
         pair["mask_net"] = put_on_grid(pair["fixed_mask"], sides, grid_to_fixed)
+        pair |= {key: compact(pair[key]) for key in ("fixed", "moving")}
         return pair

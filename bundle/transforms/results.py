@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import Tensor
 
-from bundle.geometry import WorldTransform, invert_ddf, jacobian_determinant, warp
+from bundle.geometry import WorldTransform, invert_ddf, jacobian_determinant, sample_rows, slabs_of_points
 from bundle.io.images import as_stored
 from bundle.resample import AIR_HU, sample_on_grid, warp_volume
 from bundle.transforms.world_transform import world_transform
@@ -25,7 +25,11 @@ class ResultsOnNetworkGridd(Transform):
         pair = dict(data)
         ddf_vox = torch.as_tensor(pair["pred"]).float().cpu()
         moving_net = torch.as_tensor(pair["image"])[1:].float().cpu()
-        pair["warped_net"] = warp(moving_net[None], ddf_vox[None])[0]
+        warped = [
+            sample_rows(moving_net, points.add_(ddf_vox[:, rows]))
+            for rows, points in slabs_of_points(ddf_vox.shape[1:], ddf_vox)
+        ]
+        pair["warped_net"] = torch.cat(warped, dim=1)
         pair["jacobian_net"] = jacobian_determinant(ddf_vox, torch.eye(4))[None]
         return pair
 

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImaged, Orientation
 from torch import Tensor
 
-from bundle.io import check_scan, content_sha256, read_image, write_image
+from bundle.io import check_scan, compact, content_sha256, read_image, write_image
 from bundle.io.headers import itk_from_affine
 from tests.grids import make_affine as grid_affine
 from tests.io.conftest import SHAPE, make_affine
@@ -140,3 +140,16 @@ def test_the_content_hash_depends_on_voxels_alone() -> None:
     assert turned.shape != scan.shape
     assert content_sha256(turned) == content_sha256(moved) == expected
     assert content_sha256(scan + 1) != expected
+
+
+def test_a_scan_of_whole_numbers_becomes_int16_and_any_other_stays(oblique: Tensor) -> None:
+    voxels = torch.arange(-1024, 1016, 2).view(1, 10, 6, 17).float()
+    image = MetaTensor(voxels, affine=oblique, meta={"filename_or_obj": "scan.nii"})
+    stored = compact(image)
+    assert stored.dtype == torch.int16
+    assert torch.equal(stored.as_tensor().float(), voxels)
+    assert torch.equal(stored.affine, image.affine)
+    assert stored.meta["filename_or_obj"] == "scan.nii"
+    for value in (0.5, 40000.0, -32769.0):
+        image = MetaTensor(voxels.index_fill(3, torch.tensor([16]), value), affine=oblique)
+        assert compact(image) is image
