@@ -81,9 +81,8 @@ def resize_ddf(ddf_vox: Tensor, shape: list[int]) -> Tensor:
     """
     if list(ddf_vox.shape[2:]) == shape:
         return ddf_vox
-    scale = [new / old for new, old in zip(shape, ddf_vox.shape[2:], strict=True)]
-    resized = F.interpolate(ddf_vox, size=shape, mode="trilinear", align_corners=False)
-    return resized * ddf_vox.new_tensor(scale).view(1, 3, 1, 1, 1)
+    scale = ddf_vox.new_tensor([new / old for new, old in zip(shape, ddf_vox.shape[2:], strict=True)])
+    return F.interpolate(ddf_vox, size=shape, mode="trilinear", align_corners=False) * scale.view(1, 3, 1, 1, 1)
 
 
 def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
