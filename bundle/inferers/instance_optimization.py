@@ -128,8 +128,11 @@ class InstanceOptimization:
                 control = self._descend(level, splines, matches_vox, slopes_vox, max_steps, deadline, progress)
                 del matches_vox, slopes_vox
                 start = _sum_in_box(given, correction, level)
-                found = start if control is None else start + splines(control)
-                correction += _fill(_unfold(found, level.weights > 0) - start, level.box, shape)
+                found = start.clone() if control is None else splines(control).add_(start)
+                added = _unfold(found, level.weights > 0).sub_(start)
+                del start, found
+                correction += _fill(added, level.box, shape)
+                del added, level
         return given + resize_ddf(correction, sides)
 
     def _descend(

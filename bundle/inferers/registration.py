@@ -122,9 +122,9 @@ class RegistrationInferer(Inferer):
         return now_s
 
 
-def has_mixed_precision(device: torch.device) -> bool:
+def has_mixed_precision(device: torch.device | str) -> bool:
     """Whether a device multiplies numbers of 16 bits faster than float32: GPUs, and CPUs with AVX512-BF16 or AMX."""
-    if device.type != "cpu":
+    if torch.device(device).type != "cpu":
         return True
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 

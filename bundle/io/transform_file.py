@@ -7,10 +7,12 @@ filter): it takes 50 times as long, for files a third larger.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import itk
 import numpy as np
@@ -20,7 +22,7 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from torch import Tensor
 
-from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps_affine
+from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps, swap_ras_lps_affine
 from bundle.io.atomic import atomic_path
 from bundle.io.displacement import SUFFIXES as FIELD_SUFFIXES
 from bundle.io.displacement import displacement_from_itk, read_displacement
@@ -28,7 +30,6 @@ from bundle.io.field_transform import (
     affine_transform,
     displacement_transform,
     pad_affine,
-    pad_field,
     padding_vox,
     split_transform,
 )
@@ -91,26 +92,31 @@ def write_transform(
     Single precision; vectors are rounded to `PRECISION_MM`, those of an inverse (`field_last`), which the sampling of
     the grid limits to about that, to `INVERSE_PRECISION_MM`.
     """
-    affine, components_mm, grid = _parts(transform, corners_mm, field_last=field_last)
+    affine, field = _parts(transform, corners_mm, field_last=field_last)
     step_mm = INVERSE_PRECISION_MM if field_last else PRECISION_MM
-    vectors = np.stack(
-        [
-            component.div_(sign * step_mm).round_().mul_(step_mm).permute(2, 1, 0).numpy()
-            for component, sign in zip(components_mm, (-1.0, -1.0, 1.0), strict=True)  # RAS to LPS
-        ],
-        axis=-1,
-    )
-    spacing, direction, origin = itk_from_affine(grid)
-    field = (
-        "DisplacementFieldTransform_float_3_3",
-        [*reversed(vectors.shape[:3]), *origin, *spacing, *direction.ravel()],
-        vectors.ravel(),
-    )
+    steps = swap_ras_lps(torch.full((3,), step_mm)).view(3, 1, 1, 1)
+    height, width, depth = field.shape
+    planes = min(depth, max(1, CHUNK_VALUES // (3 * height * width)))
+
+    def vectors(number: int) -> np.ndarray:
+        part = field.planes(number * planes, (number + 1) * planes)
+        return part.div_(steps).round_().mul_(step_mm).permute(3, 2, 1, 0).contiguous().view(-1).numpy()
+
+    spacing, direction, origin = itk_from_affine(field.affine)
     linear = swap_ras_lps_affine(affine)
     matrix = torch.cat([linear[:3, :3].flatten(), linear[:3, 3]]).float().numpy()
-    after = ("AffineTransform_float_3_3", [0.0, 0.0, 0.0], matrix)
+    parts = [
+        _Part(
+            "DisplacementFieldTransform_float_3_3",
+            [*field.shape, *origin, *spacing, *direction.ravel()],
+            3 * height * width * depth,
+            3 * height * width * planes,
+            vectors,
+        ),
+        _Part("AffineTransform_float_3_3", [0.0, 0.0, 0.0], len(matrix), len(matrix), lambda _: matrix),
+    ]
     with atomic_path(path) as temporary:
-        _write_hdf5(temporary, (field, after) if field_last else (after, field))  # ITK applies the last one first
+        _write_hdf5(temporary, parts if field_last else parts[::-1])  # ITK applies the last one first
 
 
 def itk_transform(transform: WorldTransform, corners_mm: Tensor, *, field_last: bool = False) -> itk.CompositeTransform:
@@ -124,33 +130,70 @@ def itk_transform(transform: WorldTransform, corners_mm: Tensor, *, field_last: 
         corners_mm: (N, 3), RAS mm, of the scan whose points are mapped.
         field_last: for an inverse, whose field lies in the world it leads to.
     """
-    affine, components_mm, grid = _parts(transform, corners_mm, field_last=field_last)
-    parts = [displacement_transform(torch.stack(list(components_mm)), grid, itk.D), affine_transform(affine, itk.D)]
+    affine, field = _parts(transform, corners_mm, field_last=field_last)
+    whole_mm = field.planes(0, field.shape[2])
+    parts = [displacement_transform(whole_mm, field.affine, itk.D), affine_transform(affine, itk.D)]
     composite = itk.CompositeTransform[itk.D, 3].New()
     for part in parts if field_last else reversed(parts):
         composite.AddTransform(part)  # ITK applies the last one first
     return composite
 
 
-def _parts(
-    transform: WorldTransform, corners_mm: Tensor, *, field_last: bool
-) -> tuple[Tensor, Iterator[Tensor], Tensor]:
-    """The affine (4, 4), and the field's components (H, W, D) and grid (4, 4), RAS mm, of `itk_transform`.
+class _Field(NamedTuple):
+    """A ddf (3, H, W, D) on a grid of perpendicular axes, continued by its border values.
 
-    One component at a time, as each is used: the field is large.
+    before, after: voxels by which each axis is continued; grid: (4, 4), voxels of the ddf to RAS mm.
     """
+
+    ddf_vox: Tensor
+    grid: Tensor
+    before: list[int]
+    after: list[int]
+
+    @property
+    def shape(self) -> list[int]:
+        sides = zip(self.before, self.ddf_vox.shape[1:], self.after, strict=True)
+        return [low + side + high for low, side, high in sides]
+
+    @property
+    def affine(self) -> Tensor:
+        """(4, 4), voxels of the continued grid to RAS mm."""
+        return pad_affine(self.grid, self.before)
+
+    def planes(self, first: int, last: int) -> Tensor:
+        """Vectors (3, h, w, d), RAS mm, of some planes of the continued grid along its last axis."""
+        part = self.ddf_vox
+        for axis, ends in ((2, slice(first, last)), (1, slice(None)), (0, slice(None))):
+            side = self.ddf_vox.shape[axis + 1]
+            places = torch.arange(-self.before[axis], side + self.after[axis])[ends].clamp(0, side - 1)
+            part = part.index_select(axis + 1, places)
+        return torch.einsum("ab,bhwd->ahwd", self.grid[:3, :3].to(part), part)
+
+
+def _parts(transform: WorldTransform, corners_mm: Tensor, *, field_last: bool) -> tuple[Tensor, _Field]:
+    """The affine (4, 4), RAS mm, and the field of `itk_transform`."""
     start, end = transform.grid_to_fixed.double().cpu(), transform.grid_to_moving.double().cpu()
     affine = end @ torch.linalg.inv(start)
     grid, reached_mm = (end, apply_affine(affine, corners_mm.double())) if field_last else (start, corners_mm)
     ddf_vox = transform.ddf_vox[0].cpu()
-    before, after = padding_vox(ddf_vox.shape[1:], grid, reached_mm)
-    components_mm = (torch.einsum("b,bhwd->hwd", row, ddf_vox)[None] for row in grid[:3, :3].to(ddf_vox))
-    padded = (pad_field(component, before, after)[0] for component in components_mm)
-    return affine, padded, pad_affine(grid, before)
+    return affine, _Field(ddf_vox, grid, *padding_vox(ddf_vox.shape[1:], grid, reached_mm))
 
 
-def _write_hdf5(path: Path, parts: Sequence[tuple[str, Sequence[float], np.ndarray]]) -> None:
-    """Write the file that ITK's HDF5TransformIO reads: type, fixed parameters and float32 parameters of each part."""
+class _Part(NamedTuple):
+    """One transform of an ITK file: type, fixed parameters, and `size` float32 parameters.
+
+    values: some of them, by their number: `chunk` each, or fewer at the end.
+    """
+
+    kind: str
+    fixed: Sequence[float]
+    size: int
+    chunk: int
+    values: Callable[[int], np.ndarray]
+
+
+def _write_hdf5(path: Path, parts: Sequence[_Part]) -> None:
+    """Write the file that ITK's HDF5TransformIO reads; chunks are computed and deflated side by side."""
     import h5py  # takes a moment, and only writing needs it
 
     def text(group: h5py.Group, name: str, value: str) -> None:
@@ -159,19 +202,19 @@ def _write_hdf5(path: Path, parts: Sequence[tuple[str, Sequence[float], np.ndarr
     with h5py.File(path, "w") as file, ThreadPoolExecutor(torch.get_num_threads()) as pool:
         text(file, "HDFVersion", h5py.version.hdf5_version)
         text(file, "TransformGroup/0/TransformType", "CompositeTransform_float_3_3")
-        for number, (kind, fixed, values) in enumerate(parts, 1):
+        for number, part in enumerate(parts, 1):
             group = file.create_group(f"TransformGroup/{number}")
-            text(group, "TransformType", kind)
-            group["TransformFixedParameters"] = np.array(fixed, dtype=np.float64)
-            chunk = min(CHUNK_VALUES, values.size)
-            filters = {"chunks": (chunk,), "shuffle": True, "compression": "gzip", "compression_opts": 1}
-            stored = group.create_dataset("TransformParameters", values.shape, "<f4", **filters)
-            pieces = [values[start : start + chunk] for start in range(0, values.size, chunk)]
-            for number, packed in enumerate(pool.map(partial(_packed, size=chunk), pieces)):
-                stored.id.write_direct_chunk((number * chunk,), packed)
+            text(group, "TransformType", part.kind)
+            group["TransformFixedParameters"] = np.array(part.fixed, dtype=np.float64)
+            filters = {"chunks": (part.chunk,), "shuffle": True, "compression": "gzip", "compression_opts": 1}
+            stored = group.create_dataset("TransformParameters", (part.size,), "<f4", **filters)
+            packed = pool.map(partial(_packed, part), range(math.ceil(part.size / part.chunk)))
+            for place, values in enumerate(packed):
+                stored.id.write_direct_chunk((place * part.chunk,), values)
 
 
-def _packed(values: np.ndarray, *, size: int) -> bytes:
-    """A chunk of `size` float32 as HDF5's filters shuffle and deflate it; the last one of a data set is filled up."""
-    filled = np.pad(values, (0, size - values.size))
-    return isal_zlib.compress(np.ascontiguousarray(filled.view(np.uint8).reshape(size, 4).T), DEFLATE_LEVEL)
+def _packed(part: _Part, number: int) -> bytes:
+    """A chunk as HDF5's filters shuffle and deflate it; the last one of a data set is filled up."""
+    values = part.values(number)
+    filled = np.pad(values, (0, part.chunk - values.size))
+    return isal_zlib.compress(np.ascontiguousarray(filled.view(np.uint8).reshape(part.chunk, 4).T), DEFLATE_LEVEL)

@@ -94,8 +94,7 @@ def _best_match(patches: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
     kernel = patches - patches.mean(dim=(1, 2, 3), keepdim=True)
     size = kernel[0].numel()
     product = F.conv3d(regions[None], kernel[:, None], groups=count)[0]
-    sides = list(kernel.shape[1:])
-    mean, mean_square = (F.avg_pool3d(values, sides, stride=1) for values in (regions, regions**2))
+    mean, mean_square = (_window_mean(values, list(kernel.shape[1:])) for values in (regions, regions**2))
     variance = (mean_square - mean**2).clamp_min(0) * size
     norm = (kernel**2).sum(dim=(1, 2, 3)).view(-1, 1, 1, 1)
     ncc = product / (norm * variance).sqrt().clamp_min(1e-6)
@@ -103,6 +102,13 @@ def _best_match(patches: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
     best, flat = ncc.flatten(1).max(dim=1)
     position = torch.stack(torch.unravel_index(flat, ncc.shape[1:]), dim=1)
     return position + _parabola(ncc, position), best
+
+
+def _window_mean(values: Tensor, sides: list[int]) -> Tensor:
+    """Means over boxes of `sides` voxels within (N, H, W, D), axis by axis."""
+    for axis, side in enumerate(sides):
+        values = F.avg_pool3d(values, [side if other == axis else 1 for other in range(3)], stride=1)
+    return values
 
 
 def _parabola(ncc: Tensor, position: Tensor) -> Tensor:

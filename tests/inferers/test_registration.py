@@ -152,6 +152,7 @@ def test_mixed_precision_is_that_of_the_network_only(image: Tensor, amp: bool) -
 
 def test_a_gpu_has_mixed_precision_and_a_processor_if_it_says_so() -> None:
     assert has_mixed_precision(torch.device("cuda:1"))
+    assert has_mixed_precision("cuda")
     flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
     expected = "avx512_bf16" in flags or "amx_tile" in flags
     assert has_mixed_precision(torch.device("cpu")) == expected
