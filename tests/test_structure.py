@@ -27,7 +27,7 @@ ALLOWED = {
     "metrics": FOUNDATION | {"losses"},
     "transforms": FOUNDATION | {"io", "losses", "metrics"},
     "inferers": FOUNDATION | {"losses", "networks", "transforms"},
-    "data": FOUNDATION | {"refusals", "formats", "io"},
+    "data": FOUNDATION | {"refusals", "formats", "io", "transforms", "plausibility", "lung"},
     "plausibility": FOUNDATION | {"io"},
     "lung": FOUNDATION | {"io", "metrics", "transforms"},
     "quality": FOUNDATION | {"refusals", "io", "transforms", "data", "lung"},

@@ -7,6 +7,7 @@ from bundle.data.pair_in_memory import PairPart, Points, Scan, as_volume, pair_i
 from bundle.data.pair_loader import PairLoader
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
 from bundle.data.pairs_to_register import pairs_to_register
+from bundle.data.result_folder import ResultFolder
 
 __all__ = [
     "FILE_KEYS",
@@ -16,6 +17,7 @@ __all__ = [
     "PairLoader",
     "PairPart",
     "Points",
+    "ResultFolder",
     "Scan",
     "as_volume",
     "bundle_root",

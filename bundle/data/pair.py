@@ -59,6 +59,7 @@ class Pair(TypedDict, total=False):
     # read
     name: str  # also the name of its result folder
     output_dir: str
+    given: str  # JSON object: the files and options of `PairFiles` that were given, for the report
     fixed: MetaTensor  # (1, H, W, D), HU, own grid
     moving: MetaTensor
     fixed_series: str  # of a DICOM folder with several

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from bundle.data.config_values import check_as_typed
-from bundle.data.pair import PairFiles
+from bundle.data.pair import FILE_KEYS, OPTION_KEYS, PairFiles
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
 from bundle.io import check_system, make_folder
 
@@ -57,4 +59,11 @@ def pairs_to_register(
     check_pairs(pairs)
     for place in [folder, *folders]:
         make_folder(place)
-    return [{**item, "output_dir": str(place)} for item, place in zip(pairs, folders, strict=True)]
+    return [
+        {**item, "output_dir": str(place), "given": as_given(item)} for item, place in zip(pairs, folders, strict=True)
+    ]
+
+
+def as_given(item: Mapping[str, str]) -> str:
+    """What was given for a pair, `PairFiles` by key, as a JSON text, which passes through an engine unchanged."""
+    return json.dumps({key: value for key, value in item.items() if key in (*FILE_KEYS, *OPTION_KEYS)})

@@ -62,10 +62,18 @@ class SaveRegistrationd(Transform):
         weights, recipe: file of the network's weights and its recipe, for the report.
         write: further results: "displacement" for `displacement.nii.gz` on the fixed scan's grid, "inverse" for
             `inverse_displacement.nii.gz` on the moving scan's: ITK vector fields, see `bundle.io.write_displacement`.
+        settings: of the run, for the report, see `registration_report`.
     Raises: ValueError for an unknown name in `write`.
     """
 
-    def __init__(self, *, weights: str | Path, recipe: Recipe, write: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        weights: str | Path,
+        recipe: Recipe,
+        write: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         names = [write] if isinstance(write, str) else list(write)
         choices = (*DENSE_RESULTS, ALWAYS)
         if not set(names) <= set(choices):
@@ -73,6 +81,7 @@ class SaveRegistrationd(Transform):
         self.weights = Path(weights)
         self.recipe = recipe
         self.write = names
+        self.settings = settings
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
@@ -85,7 +94,7 @@ class SaveRegistrationd(Transform):
     def _write(self, pair: Mapping[Hashable, Any], folder: Path) -> None:
         for name in (REPORT, *RESULTS):  # the report first: its presence means that the folder is complete
             (folder / name).unlink(missing_ok=True)
-        report = registration_report(pair, self.weights, self.recipe)
+        report = registration_report(pair, self.weights, self.recipe, self.settings)
         with ThreadPoolExecutor(WRITERS) as pool:
             tasks = [pool.submit(write, pair, folder) for write in (_write_scans, _write_transforms)]
             _draw(pair, folder, report_title(report))  # here, since Python draws on one thread only
