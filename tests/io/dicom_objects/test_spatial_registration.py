@@ -7,10 +7,10 @@ import pydicom
 import torch
 
 from bundle.geometry import apply_affine
-from bundle.hosts.deploy.spatial_registration import write_spatial_registration
+from bundle.io.dicom_objects.spatial_registration import write_spatial_registration
 from tests.deformable import read_deformable
 from tests.grids import LPS, voxel_centres_mm
-from tests.hosts.deploy.conftest import FIXED_SHAPE, Series
+from tests.io.dicom_objects.conftest import FIXED_SHAPE, Series
 
 
 def test_the_object_carries_points_as_the_field_does(fixed: Series, moving: Series, tmp_path: Path) -> None:
