@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import Transform
 
-from bundle.data.pairs_to_register import REPORT
+from bundle.data.pairs_to_register import DICOM, REPORT
 from bundle.io import (
     ImageHeader,
     Recipe,
@@ -24,6 +25,7 @@ from bundle.io import (
     write_transform,
 )
 from bundle.io.atomic import atomic_path, locked_folder
+from bundle.io.dicom_objects import DICOM_RESULTS, registration_field, source_of, write_dicom_results
 from bundle.reports.overview import draw_overview
 from bundle.reports.registration_report import registration_report, report_title
 from bundle.reports.summary import summarize_report
@@ -45,6 +47,7 @@ RESULTS = (  # of any run: those that a run does not write are removed, so that 
     "moving_landmarks.mrk.json",
     "overview.png",
     "FAILED.txt",
+    *DICOM_RESULTS,
 )
 
 
@@ -61,7 +64,8 @@ class SaveRegistrationd(Transform):
     Args:
         weights, recipe: file of the network's weights and its recipe, for the report.
         write: further results: "displacement" for `displacement.nii.gz` on the fixed scan's grid, "inverse" for
-            `inverse_displacement.nii.gz` on the moving scan's: ITK vector fields, see `bundle.io.write_displacement`.
+            `inverse_displacement.nii.gz` on the moving scan's: ITK vector fields, see `bundle.io.write_displacement`;
+            "dicom" for `warped_dicom/` and `registration.dcm`, see `bundle.io.dicom_objects`.
         settings: of the run, for the report, see `registration_report`.
     Raises: ValueError for an unknown name in `write`.
     """
@@ -75,7 +79,7 @@ class SaveRegistrationd(Transform):
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         names = [write] if isinstance(write, str) else list(write)
-        choices = (*DENSE_RESULTS, ALWAYS)
+        choices = (*DENSE_RESULTS, DICOM, ALWAYS)
         if not set(names) <= set(choices):
             raise ValueError(f"write: expected some of {', '.join(choices)}, got {write!r}")
         self.weights = Path(weights)
@@ -93,7 +97,7 @@ class SaveRegistrationd(Transform):
 
     def _write(self, pair: Mapping[Hashable, Any], folder: Path) -> None:
         for name in (REPORT, *RESULTS):  # the report first: its presence means that the folder is complete
-            (folder / name).unlink(missing_ok=True)
+            _remove(folder / name)
         report = registration_report(pair, self.weights, self.recipe, self.settings)
         with ThreadPoolExecutor(WRITERS) as pool:
             tasks = [pool.submit(write, pair, folder) for write in (_write_scans, _write_transforms)]
@@ -110,6 +114,8 @@ class SaveRegistrationd(Transform):
             )
             displacement_mm = to(pair).displacement_mm(scan.shape[1:], scan.affine)
             write_displacement(folder / DENSE_RESULTS[name], displacement_mm, scan.affine)
+        if DICOM in self.write:
+            _write_dicom(pair, folder)
         if report["verdict"] == "failed":
             with atomic_path(folder / "FAILED.txt") as path:
                 path.write_text("\n".join(["This registration failed; do not use its files.", *report["reasons"], ""]))
@@ -130,6 +136,20 @@ def _write_transforms(pair: Mapping[Hashable, Any], folder: Path) -> None:
     fixed, moving = (ImageHeader.of(pair[key]).corners_mm for key in ("fixed", "moving"))
     write_transform(folder / "transform.h5", world_transform(pair), fixed)
     write_transform(folder / "inverse_transform.h5", inverse_transform(pair), moving, field_last=True)
+
+
+def _write_dicom(pair: Mapping[Hashable, Any], folder: Path) -> None:
+    fixed, transform = pair["fixed"], world_transform(pair)
+    sources = [source_of(pair[key]) for key in ("fixed", "moving")]
+    displacement_mm = transform.displacement_mm(fixed.shape[1:], fixed.affine).numpy()
+    field = [part.numpy() for part in registration_field(transform, ImageHeader.of(fixed).corners_mm)]
+    write_dicom_results(folder, pair["warped"][0].as_tensor().numpy(), displacement_mm, *field, *sources)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def _draw(pair: Mapping[Hashable, Any], folder: Path, title: str) -> None:

@@ -170,7 +170,7 @@ def test_simpleitk_carries_the_landmarks_through_the_itk_transform(register: Reg
 
 def test_another_extra_is_refused_before_any_work(weights: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"write: expected some of displacement, inverse, transform, got \['transform', 'everything'\]"
+        ValueError, match=r"write: expected some of displacement, inverse, dicom, transform, got \['transform', 'everything'\]"
     ):
         SaveRegistrationd(weights=weights, recipe=make_recipe(), write=["transform", "everything"])
 

@@ -2,7 +2,7 @@
 
 from bundle.io.dicom_objects.instance import carry, identify, new_series, references
 from bundle.io.dicom_objects.results import DICOM_RESULTS, registration_field, write_dicom_results
-from bundle.io.dicom_objects.source import Source, find_source, find_sources, slice_headers
+from bundle.io.dicom_objects.source import Source, find_source, find_sources, slice_headers, source_of
 from bundle.io.dicom_objects.spatial_registration import read_spatial_registration, write_spatial_registration
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "references",
     "registration_field",
     "slice_headers",
+    "source_of",
     "write_dicom_results",
     "write_spatial_registration",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pydicom
+from monai.data import MetaTensor
 from pydicom import Dataset
 from torch import Tensor
 
@@ -46,6 +47,12 @@ def find_source(path: str | Path, choice: str | None = None, *, option: str = OP
     if "FrameOfReferenceUID" not in source.slices[0]:
         raise ValueError(f"{volume.frames[0].file}: series {volume.series.uid} has no FrameOfReferenceUID")
     return source
+
+
+def source_of(scan: MetaTensor) -> Source:
+    """The slices that a scan was read from. Raises: see `find_source`."""
+    series, phase = (str(scan.meta.get(f"dicom_{key}") or "") for key in ("series", "phase"))
+    return find_source(str(scan.meta.get("filename_or_obj")), f"{series}#{phase}" if phase else series or None)
 
 
 def find_sources(scans: Mapping[str, str | Path], series: Mapping[str, str | None]) -> dict[str, Source]:

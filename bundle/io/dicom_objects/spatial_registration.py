@@ -30,6 +30,7 @@ from bundle.io.headers import affine_from_itk, itk_from_affine
 
 SERIES_NUMBER = 9002
 VECTOR_BYTES = 12  # three float32
+MIN_VOLUME_FACTOR = 1e-3  # of a matrix; below it, it is singular for any pair of scans
 MATRICES = ("PreDeformationMatrixRegistrationSequence", "PostDeformationMatrixRegistrationSequence")
 
 
@@ -90,9 +91,10 @@ def read_spatial_registration(path: str | Path) -> itk.Transform:
         registration = pydicom.dcmread(path)
     except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
         raise ValueError(f"{path}: cannot be read as DICOM (truncated or damaged?): {error}") from error
-    found = registration.get("SOPClassUID", pydicom.uid.UID("none"))
-    if found != DeformableSpatialRegistrationStorage:
-        raise ValueError(f"{path}: expected a {DeformableSpatialRegistrationStorage.name} object, found {found.name}")
+    kind = registration.get("SOPClassUID")
+    if kind != DeformableSpatialRegistrationStorage:
+        found, expected = getattr(kind, "name", kind), DeformableSpatialRegistrationStorage.name
+        raise ValueError(f"{path}: expected a {expected} object, found {found}")
     all_items = registration.get("DeformableRegistrationSequence") or []
     items = [item for item in all_items if item.get("DeformableRegistrationGridSequence")]
     if len(items) != 1:  # one without a grid is that of the registered frame itself, or linear
@@ -125,10 +127,10 @@ def _read_grid(path: str | Path, grid: Dataset, dtype: str) -> tuple[Tensor, Ten
     direction = np.column_stack([row, column, np.cross(row, column)])
     check_geometry(str(path), np.array(spacing), direction)
     vectors = torch.from_numpy(np.frombuffer(data, dtype).astype(np.float32).reshape(*shape[::-1], 3))
-    undefined = int((~torch.isfinite(vectors)).any(dim=-1).sum())
+    undefined = int((~torch.isfinite(vectors)).any(dim=-1).sum())  # NaN: no correspondence is known there
     if undefined:
         raise ValueError(
-            f"{path}: expected a vector at every point, found {undefined} of {vectors[..., 0].numel()} undefined"
+            f"{path}: expected a vector at every point of the grid, found {undefined} undefined ones (NaN)"
         )
     return swap_ras_lps(vectors).permute(3, 2, 1, 0).contiguous(), affine_from_itk(spacing, direction, origin)
 
@@ -139,11 +141,7 @@ def _matrix(path: str | Path, item: Dataset, name: str) -> Tensor:
     if not matrices:
         return torch.eye(4, dtype=torch.float64)
     values = [float(value) for value in matrices[0].get("FrameOfReferenceTransformationMatrix") or []]
-    matrix = torch.tensor(values, dtype=torch.float64)
-    if (
-        len(values) != 16
-        or matrix[12:].tolist() != [0, 0, 0, 1]
-        or not torch.linalg.det(matrix.view(4, 4)).abs() > 1e-6
-    ):
+    matrix = torch.tensor(values if len(values) == 16 else [0.0] * 16, dtype=torch.float64).view(4, 4)
+    if matrix[3].tolist() != [0, 0, 0, 1] or not torch.linalg.det(matrix).abs() > MIN_VOLUME_FACTOR:
         raise ValueError(f"{path}: {name}: expected an invertible 4 x 4 matrix ending in 0 0 0 1, found {values}")
-    return swap_ras_lps_affine(matrix.view(4, 4))
+    return swap_ras_lps_affine(matrix)
