@@ -30,7 +30,7 @@ ALLOWED = {
     "data": FOUNDATION | {"refusals", "formats", "io", "transforms", "plausibility", "lung"},
     "plausibility": FOUNDATION | {"io"},
     "lung": FOUNDATION | {"io", "metrics", "transforms"},
-    "quality": FOUNDATION | {"refusals", "io", "transforms", "data", "lung"},
+    "quality": FOUNDATION | {"refusals", "io", "metrics", "transforms", "data", "lung"},
     "reports": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "quality"},
     "synthetic": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "lung", "reports"},
     "handlers": FOUNDATION | {"io", "losses", "metrics", "networks", "data", "reports"},

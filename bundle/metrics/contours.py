@@ -44,7 +44,7 @@ def contour_agreement(first: Tensor, second: Tensor, spacing_mm: Sequence[float]
     if not sizes.any():
         return ContourAgreement(NAN, NAN, NAN)
     start, stop = generate_spatial_bounding_box(masks, channel_indices=None, allow_smaller=False)
-    box = masks[(..., *(slice(low, high) for low, high in zip(start, stop, strict=True)))]
+    box = masks[:, start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
     one, other = box[0][None, None], box[1][None, None]
     dice = float(compute_dice(one, other, ignore_empty=False))
     if not sizes.all():

@@ -26,6 +26,8 @@ from bundle.io import (
 )
 from bundle.io.atomic import atomic_path, locked_folder
 from bundle.io.dicom_objects import DICOM_RESULTS, registration_field, source_of, write_dicom_results
+from bundle.quality import QUALITY
+from bundle.reports.html import PAGE, write_report_page
 from bundle.reports.overview import draw_overview
 from bundle.reports.registration_report import registration_report, report_title
 from bundle.reports.summary import summarize_report
@@ -46,6 +48,8 @@ RESULTS = (  # of any run: those that a run does not write are removed, so that 
     "moving_landmarks.csv",
     "moving_landmarks.mrk.json",
     "overview.png",
+    PAGE,
+    QUALITY,
     "FAILED.txt",
     *DICOM_RESULTS,
 )
@@ -55,11 +59,12 @@ class SaveRegistrationd(Transform):
     """Write a pair's results to its `output_dir`; every file appears complete or not at all.
 
     On the fixed scan's grid: `warped.nii.gz` (HU), `jacobian.nii.gz` (determinant of the whole transform: int16 in
-    steps of `JACOBIAN_STEP`, clipped) and `overview.png`. `transform.h5` and `inverse_transform.h5`: ITK transforms,
-    see `bundle.io.write_transform`. With fixed landmarks `moving_landmarks.csv` and `.mrk.json` (3D Slicer): positions
-    in the moving scan (LPS mm), with the names and descriptions of the fixed ones. `FAILED.txt` marks the folder if
-    that is the verdict. `report.json` is written last. Earlier results in the folder are removed; of
-    several processes that write to one folder, the last one's results remain.
+    steps of `JACOBIAN_STEP`, clipped) and `overview.png`. `report.html` and `quality.json`: see `write_report_page`.
+    `transform.h5` and `inverse_transform.h5`: ITK transforms, see `bundle.io.write_transform`. With fixed landmarks
+    `moving_landmarks.csv` and `.mrk.json` (3D Slicer): positions in the moving scan (LPS mm), with the names and
+    descriptions of the fixed ones. `FAILED.txt` marks the folder if that is the verdict. `report.json` is written last.
+    Earlier results in the folder are removed; of several processes that write to one folder, the last one's results
+    remain.
 
     Args:
         weights, recipe: file of the network's weights and its recipe, for the report.
@@ -102,6 +107,7 @@ class SaveRegistrationd(Transform):
         with ThreadPoolExecutor(WRITERS) as pool:
             tasks = [pool.submit(write, pair, folder) for write in (_write_scans, _write_transforms)]
             _draw(pair, folder, report_title(report))  # here, since Python draws on one thread only
+            write_report_page(pair, folder, report)
             if "mapped_landmarks" in pair:
                 names = names_from_json(pair.get("landmark_names", "[]"))
                 write_landmarks_csv(folder / "moving_landmarks.csv", pair["mapped_landmarks"], names=names)
