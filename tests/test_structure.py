@@ -32,10 +32,13 @@ ALLOWED = {
     "lung": FOUNDATION | {"io", "metrics", "transforms"},
     "quality": FOUNDATION | {"refusals", "io", "metrics", "transforms", "data", "lung"},
     "reports": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "quality"},
+    "function": FOUNDATION | {"io", "transforms", "data", "plausibility", "lung", "reports"},
     "synthetic": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "lung", "reports"},
     "handlers": FOUNDATION | {"io", "losses", "metrics", "networks", "data", "reports"},
     "hosts": FOUNDATION | {"formats", "io", "metrics", "transforms", "inferers", "data", "lung", "reports"},
+    "radiotherapy": FOUNDATION | {"formats", "io", "data", "apply"},
     "apply": FOUNDATION | {"io", "transforms"},
+    "series": FOUNDATION | {"refusals", "formats", "io", "transforms", "data", "lung", "reports", "register"},
     "register": FOUNDATION | {"refusals", "io", "transforms", "data", "reports", "apply"},
 }
 ALLOWED["scripts"] = set(ALLOWED)

@@ -81,6 +81,7 @@ class Pair(TypedDict, total=False):
     fixed_mask_given: bool  # the user's own
     moving_mask_given: bool
     implausible: list[str]  # PlausibleGeometryd: signs of a wrong header; None after an engine if empty
+    start_affine: Tensor  # (4, 4) float64, where InitialAlignmentd may begin, fixed world to moving world, mm
     # InitialAlignmentd, ReadInitialTransformd
     initial_affine: Tensor  # (4, 4) float64, fixed world to moving world, mm
     # NetworkGridd
