@@ -146,10 +146,11 @@ def _write_transforms(pair: Mapping[Hashable, Any], folder: Path) -> None:
 
 def _write_dicom(pair: Mapping[Hashable, Any], folder: Path) -> None:
     fixed, transform = pair["fixed"], world_transform(pair)
-    sources = [source_of(pair[key]) for key in ("fixed", "moving")]
+    warped = pair["warped"][0].as_tensor().numpy()
     displacement_mm = transform.displacement_mm(fixed.shape[1:], fixed.affine).numpy()
-    field = [part.numpy() for part in registration_field(transform, ImageHeader.of(fixed).corners_mm)]
-    write_dicom_results(folder, pair["warped"][0].as_tensor().numpy(), displacement_mm, *field, *sources)
+    field_mm, affine = registration_field(transform, ImageHeader.of(fixed).corners_mm)
+    sources = {key: source_of(pair[key]) for key in ("fixed", "moving")}
+    write_dicom_results(folder, warped, displacement_mm, field_mm.numpy(), affine.numpy(), **sources)
 
 
 def _remove(path: Path) -> None:

@@ -79,7 +79,7 @@ def test_dicom_results_of_other_scans_are_refused_at_once(
         run(register, arguments=[*scans, "--write", "dicom"])
     assert stopped.value.code == 2
     reason = capsys.readouterr().err.splitlines()[-1]
-    assert reason.startswith(f"{moving}: expected a DICOM folder, found another file")
+    assert reason.startswith(f"{moving}: expected a DICOM folder or file, found another")
     assert not (tmp_path / "out").exists()
 
 

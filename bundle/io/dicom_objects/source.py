@@ -41,7 +41,7 @@ def find_source(path: str | Path, choice: str | None = None, *, option: str = OP
     if not Path(path).exists():
         raise FileNotFoundError(f"{path}: no such DICOM folder")
     if not Path(path).is_dir() and not is_dicom(path):
-        raise ValueError(f"{path}: expected a DICOM folder, found another file: DICOM objects refer to DICOM slices")
+        raise ValueError(f"{path}: expected a DICOM folder or file, found another: DICOM objects refer to DICOM slices")
     volume = find_volume(path, choice, option=option, quiet=True)
     source = Source(volume, slice_headers(volume.frames))
     if "FrameOfReferenceUID" not in source.slices[0]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import itk
 import numpy as np
-import pydicom
 import torch
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
@@ -25,6 +24,7 @@ from bundle.formats import check_geometry
 from bundle.geometry import swap_ras_lps, swap_ras_lps_affine
 from bundle.io.atomic import atomic_path
 from bundle.io.dicom_objects.instance import coded, identify, new_series, refer, references
+from bundle.io.dicom_objects.read_object import read_object
 from bundle.io.field_transform import affine_transform, split_transform
 from bundle.io.headers import affine_from_itk, itk_from_affine
 
@@ -87,14 +87,7 @@ def read_spatial_registration(path: str | Path) -> itk.Transform:
     Returns: a composite of an affine and a displacement field, continued outside as in `split_transform`.
     Raises: ValueError for another object, several grids, a damaged grid, undefined (NaN) vectors, a singular matrix.
     """
-    try:
-        registration = pydicom.dcmread(path)
-    except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: cannot be read as DICOM (truncated or damaged?): {error}") from error
-    kind = registration.get("SOPClassUID")
-    if kind != DeformableSpatialRegistrationStorage:
-        found, expected = getattr(kind, "name", kind), DeformableSpatialRegistrationStorage.name
-        raise ValueError(f"{path}: expected a {expected} object, found {found}")
+    registration = read_object(path, DeformableSpatialRegistrationStorage)
     all_items = registration.get("DeformableRegistrationSequence") or []
     items = [item for item in all_items if item.get("DeformableRegistrationGridSequence")]
     if len(items) != 1:  # one without a grid is that of the registered frame itself, or linear

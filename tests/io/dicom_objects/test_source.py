@@ -33,7 +33,7 @@ def test_a_source_has_the_slices_in_order_and_the_affine_of_the_scan(fixed: Seri
 def test_what_is_no_dicom_or_of_another_patient_is_refused(fixed: Series, moving: Series, tmp_path: Path) -> None:
     scan = tmp_path / "scan.nii.gz"
     scan.write_bytes(b"no DICOM" * 40)
-    with pytest.raises(ValueError, match=r"scan\.nii\.gz: expected a DICOM folder"):
+    with pytest.raises(ValueError, match=r"scan\.nii\.gz: expected a DICOM folder or file"):
         find_source(scan)
     with pytest.raises(FileNotFoundError, match="gone: no such DICOM folder"):
         find_source(tmp_path / "gone")

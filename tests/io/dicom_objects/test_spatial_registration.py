@@ -196,7 +196,7 @@ def _scan(registration: Dataset) -> None:
         (_sheared, "the direction is not orthonormal"),
         (_singular, "PreDeformationMatrixRegistrationSequence: expected an invertible 4 x 4 matrix"),
         (_no_origin, "incomplete deformation grid: .*ImagePositionPatient"),
-        (_scan, "expected a Deformable Spatial Registration Storage object, found CT Image Storage"),
+        (_scan, "expected a DICOM Deformable Spatial Registration Storage object, found CT Image Storage"),
     ],
 )
 def test_what_is_no_complete_object_is_refused(
