@@ -11,7 +11,7 @@ from monai.transforms import Compose
 from torch import Tensor
 
 from bundle.data import PairFiles, pairs_to_register
-from bundle.geometry import apply_affine, identity_vox
+from bundle.geometry import apply_affine, identity_vox, jacobian_determinant
 from bundle.io import ImageHeader
 from bundle.lung import LungRegiond
 from bundle.plausibility import HounsfieldUnitsd
@@ -25,6 +25,7 @@ from bundle.transforms import (
     MapLandmarksd,
     ReadLandmarksd,
     ResultsOnNativeGridsd,
+    put_on_grid,
 )
 from tests.recipes import make_recipe
 
@@ -60,6 +61,8 @@ def write_result(
     pair |= field_of(motion, ImageHeader.of(pair["fixed"]), spacing_mm)
     pair = ResultsOnNativeGridsd()(MapLandmarksd()(pair))
     pair |= {
+        "jacobian_net": jacobian_determinant(pair["pred"], torch.eye(4))[None],
+        "mask_net": put_on_grid(pair["fixed_mask"], pair["pred"].shape[1:], pair["grid_to_fixed"]).as_tensor(),
         "moving_affine": pair["moving"].affine,
         "initial_affine": torch.eye(4),
         "lncc_aligned": 0.5,
