@@ -121,6 +121,16 @@ class ResultFolder:
         """1 in the right lung and 2 in the left (1, H, W, D); None where the sides are not known."""
         return self._pair.get("fixed_lungs")
 
+    @property
+    def lungs_found(self) -> dict[str, bool]:
+        """Whether each scan has lungs, given or found; the mask is the whole image where it has none."""
+        return {key: bool(self._pair[f"{key}_lungs_found"]) for key in SCANS}
+
+    @property
+    def signs(self) -> list[str]:
+        """Signs that a scan is not in HU; see `HounsfieldUnitsd`."""
+        return list(self._pair["implausible"])
+
     @cached_property
     def transform(self) -> itk.Transform:
         """Fixed to moving points, LPS mm; see `bundle.io.read_transform`."""
