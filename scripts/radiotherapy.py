@@ -136,7 +136,7 @@ def accumulate(
         check_dose(item, reference.target if way is None else way.source)
     grid = dose_grid(reference.target_grid, spacing_mm)
     total = add_doses(given, [way and way.to_source for way in ways], factors, grid)
-    comment = f"Weighted sum of {len(given)} doses carried by deformable registration; research use only"
+    comment = f"Weighted sum of {len(given)} doses carried by registration; research use"
     write_dose(output, total, grid.affine, given[0], reference.target, comment)
 
 

@@ -7,8 +7,8 @@ from bundle.radiotherapy.carrier import Carrier, check_reference
 from bundle.radiotherapy.checks import check_dose
 from bundle.radiotherapy.dose import Dose, dose_grid, read_dose, write_dose
 from bundle.radiotherapy.dose_sum import add_doses, carry_dose, check_summands
-from bundle.radiotherapy.structure_file import check_references, read_structures, write_structures
-from bundle.radiotherapy.structures import Structure, StructureSet
+from bundle.radiotherapy.structures import Structure, StructureSet, check_references, read_structures
+from bundle.radiotherapy.write_structures import write_structures
 
 __all__ = [
     "Carrier",

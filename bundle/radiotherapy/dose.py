@@ -136,7 +136,7 @@ def write_dose(
     Args:
         affine: (4, 4), voxels to RAS mm; right-handed in LPS, as the grids of DICOM series are.
         like: lends units, type, summation type and plan.
-        comment: for DoseComment.
+        comment: for DoseComment, of at most 64 characters.
     """
     data = new_series(target.slices[0], modality="RTDOSE", number=SERIES_NUMBER, description="Dose (carried)")
     identify(data, sop_class=RTDoseStorage, number=1)

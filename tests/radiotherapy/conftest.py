@@ -203,3 +203,11 @@ def write_dose_file(
 def read_back(path: Path) -> Dataset:
     """A written object, without any warning of pydicom's."""
     return pydicom.dcmread(path)
+
+
+@pytest.fixture
+def drawn(moving: Scan, tmp_path: Path) -> Path:
+    """Two organs, a tumour, a marker and an empty structure on the moving scan."""
+    ball = sphere(moving.grid, centre_lps(moving.grid), [12.0, 5.0])
+    structures = {"tumour": ball, "lung": ball[:3], "marker": [centre_lps(moving.grid)[None]], "later": []}
+    return write_structure_set(tmp_path / "drawn.dcm", moving, structures, {"marker": "POINT"})

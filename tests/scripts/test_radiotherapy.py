@@ -25,6 +25,7 @@ from tests.radiotherapy.conftest import (
 )
 
 __all__ = ["fixed", "moving", "result"]
+pytestmark = pytest.mark.filterwarnings("error::UserWarning:pydicom")  # of values that DICOM does not allow
 RADIUS_MM = 14.0
 SHIFT_LPS = np.multiply(SHIFT_MM, (-1, -1, 1))  # fixed to moving
 
