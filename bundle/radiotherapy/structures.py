@@ -71,8 +71,7 @@ def read_structures(path: str | Path, names: Sequence[str] = ()) -> StructureSet
     structures = [
         structure
         for number, name in listed
-        if (not names or name in names)
-        and (structure := _structure(path, number, name, items_of(drawn.get(number, Dataset()), "Contour")))
+        if (not names or name in names) and (structure := _structure(path, number, name, contours.get(number, [])))
     ]
     if not any(structure.contours for structure in structures):
         raise ValueError(f"{path}: no structure with closed planar contours or points")
