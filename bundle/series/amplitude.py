@@ -21,8 +21,8 @@ NAMES = (*AXES, "3d")
 STEP_MM = 1.0 / 128  # of the stored int16: up to 256 mm
 DEFINITION = (
     "peak to peak over the members, mm, at a point of the reference: largest minus smallest position along the "
-    "patient's left-right (lr), anterior-posterior (ap) and superior-inferior (si) axis; 3d: largest distance between the "
-    "positions in two members. No smoothing."
+    "patient's left-right (lr), anterior-posterior (ap) and superior-inferior (si) axis; 3d: largest distance between "
+    "the positions in two members. No smoothing."
 )
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from bundle import __version__
 from bundle.geometry import spacing_mm
-from bundle.io import ImageHeader, Landmarks, atomic_path, make_folder, read_labels, read_landmarks
+from bundle.io import ImageHeader, atomic_path, make_folder, read_labels, read_landmarks
 from bundle.lung import find_lungs
 from bundle.refusals import reason_of
 from bundle.series.fields import identity_like, read_world_transform
@@ -74,7 +74,7 @@ def register_series(
     log.info("%s: the reference is %s", folder, chosen)
     number = names.index(chosen)
     scan = read(members[number])
-    points = None if landmarks is None else _read_landmarks(landmarks, scan, landmark_system)
+    points = None if landmarks is None else read_landmarks(landmarks, ImageHeader.of(scan), system=landmark_system)
     lungs = find_lungs(scan)
     label_map = lungs if labels is None else _read_labels(labels, scan)
     if lungs is None:
@@ -166,16 +166,6 @@ def register_neighbours(
         else:
             transforms[first, second] = read_world_transform(place / TRANSFORM)
     return transforms, problems
-
-
-def _read_landmarks(file: str | Path, scan: MetaTensor, system: str | None) -> Landmarks:
-    header = ImageHeader.of(scan)
-    landmarks = read_landmarks(file, header, system=system)
-    outside = (~header.contains(landmarks.points_mm)).nonzero().flatten() + 1
-    if len(outside):
-        numbers = ", ".join(map(str, outside.tolist()))
-        raise ValueError(f"{file}: expected points inside the reference {header.path}, outside: {numbers}")
-    return landmarks
 
 
 def _read_labels(file: str | Path, scan: MetaTensor) -> MetaTensor:
