@@ -37,6 +37,8 @@ def test_register_writes_everything_the_readme_promises(small_phantoms: Path, tm
         "moving_landmarks.csv",
         "moving_landmarks.mrk.json",
         "overview.png",
+        "quality.json",
+        "report.html",
         "report.json",
         "transform.h5",
     }
