@@ -15,6 +15,7 @@ from isal import igzip
 from torch import Tensor
 
 from bundle.geometry import apply_affine, sample_points
+from bundle.io import ImageHeader
 from bundle.reports.planes import WINDOW_HU
 from bundle.resample import sample_on_grid
 from bundle.transforms import put_on_grid
@@ -90,6 +91,8 @@ def report_volumes(pair: Pair) -> ReportVolumes:
     jacobian_net = torch.as_tensor(pair["jacobian_net"]).float().cpu()
     jacobian = _on_grid(jacobian_net, to_network, shape)[0] * float(torch.linalg.det(pair["initial_affine"].double()))
     inside = _on_grid(torch.as_tensor(pair["mask_net"]).float().cpu(), to_network, shape)[0] > 0.5
+    lung_mm = apply_affine(affine, inside.nonzero().double())
+    inside[inside.clone()] = ImageHeader.of(pair["fixed"]).contains(lung_mm)  # the grid may reach beyond the scan
     places = apply_affine(to_network, inside.nonzero().double()).T.float()
     shift_vox = sample_points(ddf_vox, places) if inside.any() else places
     error_vox = shift_vox + sample_points(inverse_vox, places + shift_vox) if inside.any() else places

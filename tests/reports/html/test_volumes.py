@@ -99,3 +99,13 @@ def test_without_lungs_there_are_volumes_and_empty_maps() -> None:
     volumes = report_volumes(pair)
     assert np.isnan(decoded(volumes, "displacement")[0]).all()
     assert volumes.centre == (22, 20, 24)
+
+
+def test_maps_end_where_the_scan_ends() -> None:
+    pair = make_registered()
+    pair["fixed"] = pair["fixed"][:, :, :, :20]  # the lungs are cut off at slice 20
+    values, _ = decoded(report_volumes(pair), "displacement")
+    inside = pair["mask_net"][0].numpy() > 0.5
+    assert inside[:, :, 20:].any()
+    assert np.isnan(values[:, :, 20:]).all()
+    assert not np.isnan(values[:, :, :20][inside[:, :, :20]]).any()

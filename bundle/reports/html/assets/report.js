@@ -63,7 +63,7 @@
     document.head.append(script);
     const viewer = new niivue.Niivue({
       backColor: [0, 0, 0, 1], show3Dcrosshair: false, isRadiologicalConvention: true, sagittalNoseLeft: true,
-      multiplanarShowRender: 0, multiplanarLayout: 3, crosshairColor: [0.9, 0.62, 0, 0.8], crosshairWidth: 0.7,
+      multiplanarShowRender: 0, multiplanarLayout: 3, crosshairColor: [0.9, 0.62, 0, 0.8], crosshairWidth: 0.8, crosshairWidthUnit: "mm",
       textHeight: 0.04, dragMode: 3, dragAndDropEnabled: false, isColorbar: false, loadingText: "",
       logLevel: "silent", tileMargin: 4, multiplanarPadPixels: 4,
     });
