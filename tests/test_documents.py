@@ -89,6 +89,7 @@ def test_every_option_that_is_named_exists(page: str) -> None:
     known |= config_ids([f"configs/{path.name}" for path in (ROOT / "configs").glob("*.json")])
     for script in ("apply", "package", "prepare_dirlab", "register", "deploy.app"):
         known |= options_of(f"scripts.{script}", "")
+    known |= options_of("scripts.radiotherapy", "structures") | options_of("scripts.radiotherapy", "accumulate")
     assert set(re.findall(r"`--(\w+)", TEXTS[page])) <= known
 
 

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 SAMPLING_MM = 0.5  # at most, between samples of the distance in a plane
 MARGIN_MM = 4.0  # of the samples around a structure; beyond, the distance is that of the border
-EXACT_MM = 3.0  # nearer to the contour than this, distances are exact; beyond, to 0.02 mm
-DENSE_MM = 0.5  # between the points of a contour that far distances are measured to
+EXACT_MM = 1.0  # nearer to the contour than this, distances are exact; beyond, to 0.01 mm
+DENSE_MM = 0.25  # between the points of a contour that far distances are measured to
 SAME_PLANE_MM = 0.1  # contours nearer than this lie in one plane; also the most that a planar contour may deviate
 GAP_STEPS = 1.5  # planes further apart than this share nothing between them
 
