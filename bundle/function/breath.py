@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,9 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bundle.function.measures.air import air_fraction, density_g_per_l
 from bundle.function.measures.gradient import LungGradient, lung_gradient
+from bundle.function.measures.smoothing import LungSmoother
 from bundle.geometry import WorldTransform, apply_affine, spacing_mm
 from bundle.lung.morphology import box_of
 from bundle.resample import AIR_HU, warp_volume
@@ -21,10 +23,11 @@ from bundle.resample import AIR_HU, warp_volume
 Phase = Literal["fixed", "moving"]
 Values = NDArray[np.float32]
 MARGIN_VOX = 2  # of the box around the lungs, for the neighbourhoods of filters
+Quantity = Literal["jacobian", "inhale air", "exhale air", "inhale density", "exhale density"]
 JACOBIAN_RANGE = (0.1, 10.0)  # folded and torn voxels have no volume ratio
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Breath:
     """Inhale and exhale on a box of the fixed scan's grid that holds the lungs.
 
@@ -69,6 +72,20 @@ class Breath:
     def exhale_ml(self) -> Values:
         """Exhale volume of what lies in each lung voxel (n,)."""
         return self._volumes_ml(is_fixed=self.exhale == "fixed")
+
+    @cache  # noqa: B019 - a breath lives as long as its maps are computed
+    def smoother(self, sigma_mm: float) -> LungSmoother:
+        """Smoothing within the lungs."""
+        return LungSmoother(self.inside, self.spacing_mm, sigma_mm)
+
+    @cache  # noqa: B019
+    def smoothed(self, quantity: Quantity, sigma_mm: float) -> Values:
+        """A smoothed quantity (n,) of the lung voxels, computed once: Jacobian, air fraction or density (g/l)."""
+        scan, _, kind = quantity.partition(" ")
+        if quantity == "jacobian":
+            return self.smoother(sigma_mm)(self.jacobian)
+        hu = self.inhale_hu if scan == "inhale" else self.exhale_hu
+        return self.smoother(sigma_mm)(air_fraction(hu) if kind == "air" else density_g_per_l(hu))
 
     def volume_ratio(self, jacobian: Values) -> Values:
         """Inhale volume per exhale volume, of determinants of the transform clipped to `JACOBIAN_RANGE`."""
@@ -117,7 +134,7 @@ def make_breath(
     return Breath(
         inhale_hu=scans["moving" if exhale == "fixed" else "fixed"],
         exhale_hu=scans[exhale],
-        jacobian=gradient.on_grid(gradient.determinant, inside.shape, affine),
+        jacobian=next(gradient.on_grid(gradient.determinant[None], inside.shape, affine)),
         inside=inside,
         affine=affine,
         start=(low[0], low[1], low[2]),

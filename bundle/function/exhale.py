@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.function.breath import Phase
-from bundle.function.measures.density import mass_g
+from bundle.function.measures.air import mass_g
 
 EQUAL_VOLUMES = 0.03  # relative difference below which the density decides
 SMALL_BREATH = 0.1  # relative difference below which maps of ventilation say little

@@ -18,6 +18,7 @@ from bundle.function.report import LungPair, summary_line
 from bundle.function.write import write_lung_function
 from bundle.lung import find_lungs
 from bundle.plausibility import NOT_IN_HU
+from bundle.processors import side_by_side
 from bundle.transforms import world_transform
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def lung_pair(result: ResultFolder) -> LungPair:
     Raises: ValueError if the registration failed, a scan has no lungs, or a scan is not in HU.
     """
     result.refuse_failed()
+    side_by_side(lambda part: getattr(result, part), ["fixed", "transform"])  # both take seconds to read
     _check(str(result.folder), result.signs, {key: result.lungs_found[key] for key in ("fixed", "moving")})
     return LungPair(
         name=result.name,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bundle.function.breath import Breath, Values
 from bundle.function.maps import MapKind
-from bundle.function.measures.density import density_g_per_l
+from bundle.function.measures.air import density_g_per_l
 from bundle.function.measures.response import shares_percent
 from bundle.function.regions import TOTAL, Region
 
@@ -86,17 +86,16 @@ def map_rows(
             for name, region in regions.items()
             for label, share in shares_percent(values[region], volumes[region]).items()
         ]
-    mean = _statistics(values, volumes)["mean"] if kind.is_ventilation else None
+    numbers, places = _histogram(values, kind.step)
+    mean = _statistics(numbers, _weights_of(places, volumes, len(numbers)))["mean"] if kind.is_ventilation else None
     rows = []
     for name, region in regions.items():
-        inside, weights = values[region], volumes[region]
-        defined = np.isfinite(inside)
-        statistics = _statistics(inside, weights)
-        if mean is not None and mean > 0 and defined.any():
-            limits = (inside < LOW * mean, inside > HIGH * mean)
-            low, high = (100 * _sum(weights[part & defined]) / _sum(weights[defined]) for part in limits)
-            statistics |= {"low_percent": low, "high_percent": high}
-        statistics["defined_percent"] = 100 * _sum(weights[defined]) / max(_sum(weights), 1e-9)
+        weights = _weights_of(places[region], volumes[region], len(numbers))
+        statistics = _statistics(numbers, weights)
+        if mean is not None and mean > 0 and weights.any():
+            for column, part in (("low_percent", numbers < LOW * mean), ("high_percent", numbers > HIGH * mean)):
+                statistics[column] = 100 * _sum(weights[part]) / _sum(weights)
+        statistics["defined_percent"] = 100 * _sum(weights) / max(_sum(volumes[region]), 1e-9)
         weight = f"{kind.weight} volume"
         rows.append(Row(region=name, map=kind.name, unit=kind.unit, weight=weight, smooth_mm=smooth_mm, **statistics))
     return rows
@@ -117,23 +116,32 @@ def total_of(rows: Sequence[Row], name: str, region: str = TOTAL) -> float:
     return value
 
 
-def _statistics(values: NDArray, weights: Values) -> dict[str, float | None]:
-    defined = np.isfinite(values) & (weights > 0)
-    kept, kept_weights = values[defined].astype(np.float64), weights[defined].astype(np.float64)
-    if len(kept) == 0:
+def _histogram(values: NDArray, step: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Centres of bins of width `step`, to which values are rounded, and the bin of each value; -1 of NaN."""
+    defined = np.isfinite(values)
+    if not defined.any():
+        return np.zeros(1), np.full(len(values), -1)
+    bins = np.where(defined, np.rint(np.where(defined, values, 0) / step), 0).astype(np.int64)
+    low, high = int(bins[defined].min()), int(bins[defined].max())
+    numbers: NDArray[np.float64] = np.arange(low, high + 1, dtype=np.float64) * step
+    return numbers, np.where(defined, bins - low, np.int64(-1))
+
+
+def _weights_of(places: NDArray[np.int64], volumes: Values, count: int) -> NDArray[np.float64]:
+    """Volume in each of `count` bins."""
+    return np.bincount(places + 1, weights=volumes, minlength=count + 1)[1:].astype(np.float64)
+
+
+def _statistics(numbers: NDArray[np.float64], weights: NDArray[np.float64]) -> dict[str, float | None]:
+    """Weighted statistics of a histogram; percentiles are the values at which the weight below reaches each share."""
+    total = _sum(weights)
+    if total <= 0:
         return dict.fromkeys(("mean", "sd", "median", "p5", "p95", "cv"))
-    mean = float(np.average(kept, weights=kept_weights))
-    sd = float(np.sqrt(np.average((kept - mean) ** 2, weights=kept_weights)))
-    p5, median, p95 = _percentiles(kept, kept_weights)
+    mean = float(numbers @ weights) / total
+    sd = float(np.sqrt((numbers - mean) ** 2 @ weights / total))
+    places = np.searchsorted(np.cumsum(weights), np.array(PERCENTILES) / 100 * total)
+    p5, median, p95 = (float(value) for value in numbers[np.minimum(places, len(numbers) - 1)])
     return {"mean": mean, "sd": sd, "median": median, "p5": p5, "p95": p95, "cv": sd / mean if mean else None}
-
-
-def _percentiles(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
-    """Weighted percentiles: the values at which the weight below reaches each share."""
-    order = np.argsort(values)
-    below = np.cumsum(weights[order])
-    places = np.searchsorted(below, np.array(PERCENTILES) / 100 * below[-1])
-    return [float(value) for value in values[order][np.minimum(places, len(values) - 1)]]
 
 
 def _sum(values: NDArray) -> float:

@@ -25,7 +25,7 @@ from bundle.function.summary import map_rows, region_totals, to_csv
 from bundle.io import atomic_path
 from bundle.io.atomic import locked_folder
 from bundle.io.nifti import save_nifti
-from bundle.processors import side_by_side
+from bundle.processors import ahead, side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def write_lung_function(
         rows, drawn, files = region_totals(breath, regions), [], []
         note = f"exhale to inhale, exhale = {exhale.scan} scan"
         pictures = MapPictures(breath, note)
-        for kind, values in compute_maps(breath, options):
+        for kind, values in ahead(compute_maps(breath, options)):
             values = values if kind.name == "prm" else rounded(kind, values)
             name = options.file_of(kind)
             _write_map(folder / name, kind, values, breath, pair.fixed, options.header_of(kind, exhale.scan))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bundle.function import Breath
-from bundle.function.maps import KINDS
+from bundle.function.maps import KINDS, rounded
 from bundle.function.summary import HEADER, map_rows, region_totals, to_csv, total_of
 from tests.function.breaths import SHEAR, UNIFORM, make_scans
 
@@ -28,7 +28,7 @@ def test_statistics_are_weighted_by_the_exhale_volume(breath: Breath) -> None:
     counts = np.random.default_rng(0).integers(1, 5, int(breath.inside.sum()))  # of small voxels in each
     jacobian = breath.jacobian.copy()
     jacobian[breath.inside] = counts
-    values = np.random.default_rng(1).normal(0.3, 0.1, len(counts)).astype(np.float32)
+    values = rounded(KINDS["sacj"], np.random.default_rng(1).normal(0.3, 0.1, len(counts)))
     (whole, first) = map_rows(KINDS["sacj"], values, replace(breath, jacobian=jacobian), halves(breath), 4.0)
     small = np.repeat(values, counts)
     assert whole.mean == pytest.approx(small.mean(), rel=1e-4)

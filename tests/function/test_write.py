@@ -12,7 +12,6 @@ import torch
 
 from bundle.data import FUNCTION_REPORT, ResultFolder, function_figures
 from bundle.function import LungPair, MapOptions, lung_pair, make_breath, write_lung_function
-from bundle.function.measures.smoothing import smooth_inside
 from bundle.function.measures.strain import singular_values, strain
 from bundle.function.summary import HEADER
 from tests.function.conftest import Phantom
@@ -89,10 +88,10 @@ def test_jacobian_and_strain_are_those_of_the_phantom(phantom: Phantom, pairs: d
     def smooth(values: np.ndarray) -> np.ndarray:
         volume = np.zeros(breath.inside.shape, np.float32)
         volume[breath.inside] = values
-        return smooth_inside(volume, breath.inside, breath.spacing_mm, 4.0)[breath.inside]
+        return breath.smoother(4.0)(volume)
 
     exact = smooth(np.linalg.det(np.moveaxis(gradient, 2, 0)))
-    found = smooth_inside(breath.jacobian, breath.inside, breath.spacing_mm, 4.0)[breath.inside]
+    found = breath.smoothed("jacobian", 4.0)
     assert np.percentile(np.abs(found - exact), 95) < 0.03
     matrices = np.stack([smooth(part) for part in gradient.reshape(9, -1)]).reshape(3, 3, -1)
     stretches = 1 / singular_values(torch.from_numpy(matrices))

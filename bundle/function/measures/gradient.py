@@ -38,14 +38,22 @@ class LungGradient:
         a, b, c = self.matrices
         return (a * torch.linalg.cross(b, c, dim=0)).sum(dim=0)
 
-    def on_grid(self, values: Tensor, shape: tuple[int, ...], affine: Tensor) -> NDArray[np.float32]:
-        """Values (h, w, d) on another grid of the fixed world: linear interpolation by the weights (H, W, D)."""
+    def on_grid(self, values: Tensor, shape: tuple[int, ...], affine: Tensor) -> Iterator[NDArray[np.float32]]:
+        """Values (C, h, w, d) on another grid of the fixed world: linear interpolation by the weights.
+
+        Yields: a volume (H, W, D) for each channel.
+        """
         to_own = torch.linalg.inv(self.affine.double()) @ affine.double()
-        volume = np.empty(shape, np.float32)
-        both = torch.stack([values * self.weights, self.weights])
-        for rows, part in sample_on_grid(both, to_own, shape):
-            volume[rows] = (part[0] / part[1]).numpy()
-        return volume
+        weights = _sampled(self.weights, to_own, shape)
+        for channel in values:
+            yield _sampled(channel * self.weights, to_own, shape) / weights
+
+
+def _sampled(values: Tensor, to_own: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    volume = np.empty(shape, np.float32)
+    for rows, part in sample_on_grid(values[None], to_own, shape):
+        volume[rows] = part[0].numpy()
+    return volume
 
 
 def lung_gradient(transform: WorldTransform, inside: NDArray[np.bool_], affine: Tensor) -> LungGradient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bundle.function.breath import Breath, Values
-from bundle.function.measures.smoothing import smooth_inside
+from bundle.processors import usable_processors
 
 MIN_STRETCH = 0.1  # as of folded voxels
 ISOTROPIC = 1e-3  # difference of the stretches below which their pattern is noise
@@ -38,12 +39,10 @@ def strain(breath: Breath, sigma_mm: float) -> Strain:
 
     Source: Amelon et al. 2011, J. Biomech. 44(13).
     """
-    inside = torch.from_numpy(breath.inside)
-    gradient = torch.empty(9, int(inside.sum()))
-    for number, component in enumerate(breath.gradient.matrices.flatten(0, 1)):
-        volume = breath.gradient.on_grid(component, breath.inside.shape, breath.affine)
-        smoothed = smooth_inside(volume, breath.inside, breath.spacing_mm, sigma_mm)
-        gradient[number] = torch.from_numpy(smoothed)[inside]
+    smooth = breath.smoother(sigma_mm)
+    components = breath.gradient.on_grid(breath.gradient.matrices.flatten(0, 1), breath.inside.shape, breath.affine)
+    with ThreadPoolExecutor(usable_processors()) as pool:
+        gradient = torch.from_numpy(np.stack(list(pool.map(smooth, components))))
     parts = [singular_values(part.view(3, 3, -1)) for part in gradient.split(CHUNK, dim=1)]
     values = torch.cat(parts, dim=1).clamp_min(MIN_STRETCH)
     if breath.exhale == "moving":  # of the inverse, inhale to exhale

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.function.breath import Breath, Values
-from bundle.function.measures.density import density_g_per_l
-from bundle.function.measures.smoothing import smooth_inside
+from bundle.function.measures.air import air_fraction, density_g_per_l
+from bundle.function.measures.smoothing import LungSmoother
 
 PARENCHYMA_HU = (-1000.0, -250.0)  # of both scans, for HU ventilation: without vessels and airway walls
 MIN_AIR = 0.05  # air fraction of exhale below which a change relative to it is not defined
@@ -27,7 +27,7 @@ def corrected_air_change(breath: Breath, sigma_mm: float) -> Values:
 
     J = V_in / V_ex. NaN where F_ex is below `MIN_AIR`. Source: Ding et al. 2012.
     """
-    inhale, exhale = (_air(breath, hu, sigma_mm) for hu in (breath.inhale_hu, breath.exhale_hu))
+    inhale, exhale = breath.smoothed("inhale air", sigma_mm), breath.smoothed("exhale air", sigma_mm)
     defined = exhale >= MIN_AIR
     change = _ratio(breath, sigma_mm) * inhale / np.where(defined, exhale, 1) - 1
     return np.where(defined, change, np.float32(np.nan))
@@ -38,7 +38,7 @@ def air_change_by_intensity(breath: Breath, sigma_mm: float) -> Values:
 
     NaN where F_ex is below `MIN_AIR`; 1 - F_in is at least `MIN_TISSUE`. Source: Ding et al. 2012; Simon 2000.
     """
-    return _simon(*(_air(breath, hu, sigma_mm) for hu in (breath.inhale_hu, breath.exhale_hu)))
+    return _simon(breath.smoothed("inhale air", sigma_mm), breath.smoothed("exhale air", sigma_mm))
 
 
 def hu_ventilation(breath: Breath, sigma_mm: float, *, mass_correction: bool = False) -> Values:
@@ -54,11 +54,10 @@ def hu_ventilation(breath: Breath, sigma_mm: float, *, mass_correction: bool = F
     inhale_hu = breath.inhale_hu
     if mass_correction:
         inhale_hu = (inhale_hu + 1000) * np.float32(mass_factor(breath)) - 1000
-    inhale, exhale = (
-        smooth_inside(_air_fraction(hu), mask, breath.spacing_mm, sigma_mm)[breath.inside]
-        for hu in (inhale_hu, breath.exhale_hu)
-    )
-    return np.where(mask[breath.inside], _simon(inhale, exhale), np.float32(np.nan))
+    smooth = LungSmoother(mask, breath.spacing_mm, sigma_mm)
+    found = np.full(int(breath.inside.sum()), np.nan, np.float32)
+    found[mask[breath.inside]] = _simon(smooth(air_fraction(inhale_hu)), smooth(air_fraction(breath.exhale_hu)))
+    return found
 
 
 def parenchyma(breath: Breath) -> NDArray[np.bool_]:
@@ -82,17 +81,7 @@ def mass_factor(breath: Breath) -> float:
 
 
 def _ratio(breath: Breath, sigma_mm: float) -> Values:
-    smoothed = smooth_inside(breath.jacobian, breath.inside, breath.spacing_mm, sigma_mm)
-    return breath.volume_ratio(smoothed[breath.inside])
-
-
-def _air(breath: Breath, hu: Values, sigma_mm: float) -> Values:
-    return smooth_inside(_air_fraction(hu), breath.inside, breath.spacing_mm, sigma_mm)[breath.inside]
-
-
-def _air_fraction(hu: Values) -> Values:
-    """-HU / 1000, clipped to 0 and 1: air of -1000 HU and tissue of 0 HU."""
-    return np.clip(hu / np.float32(-1000), 0, 1)
+    return breath.volume_ratio(breath.smoothed("jacobian", sigma_mm))
 
 
 def _simon(inhale: Values, exhale: Values) -> Values:
