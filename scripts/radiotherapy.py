@@ -83,7 +83,7 @@ def dose(
 
     given = read_dose(input)
     way = Carrier.read(result, fixed=fixed, moving=moving, inverse=inverse)
-    check_dose(given, way.source)
+    check_dose(given, way.source, way.target)
     grid = dose_grid(way.target_grid, spacing_mm)
     values = carry_dose(given, way.to_source, grid, name=result)
     comment = "Carried by deformable registration; research use only"
@@ -133,7 +133,7 @@ def accumulate(
     ways = [None if folder == IN_PLACE else Carrier.read(folder, fixed=fixed) for folder in results]
     reference = check_reference([way for way in ways if way is not None])
     for item, way in zip(given, ways, strict=True):
-        check_dose(item, reference.target if way is None else way.source)
+        check_dose(item, reference.target if way is None else way.source, reference.target)
     grid = dose_grid(reference.target_grid, spacing_mm)
     total = add_doses(given, [way and way.to_source for way in ways], factors, grid)
     comment = f"Weighted sum of {len(given)} doses carried by registration; research use"

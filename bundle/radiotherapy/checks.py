@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Set
 
 from pydicom import Dataset
 
 from bundle.io.dicom_objects import Source
 from bundle.radiotherapy.dose import Dose
+
+log = logging.getLogger(__name__)
 
 
 def check_patient(path: str, data: Dataset, source: Source) -> None:
@@ -28,7 +31,13 @@ def check_frame(path: str, frames: Set[str], source: Source) -> None:
         )
 
 
-def check_dose(dose: Dose, source: Source) -> None:
-    """Raises: ValueError if a dose is of another patient or frame of reference than a scan."""
+def check_dose(dose: Dose, source: Source, target: Source) -> None:
+    """Check that a dose belongs to the source scan, and warn where nothing tells it from a dose on the target scan.
+
+    Raises: ValueError if it is of another patient or frame of reference.
+    """
     check_patient(dose.path, dose.data, source)
     check_frame(dose.path, {str(dose.data.get("FrameOfReferenceUID"))}, source)
+    if source.slices is not target.slices and source.frame_of_reference == target.frame_of_reference:
+        series = source.volume.choice
+        log.warning("%s: taken for a dose on series %s; both scans have its frame of reference", dose.path, series)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Orientation
 
-from bundle.io import transform_points, write_image
+from bundle.io import read_image, transform_points, write_image
 from bundle.radiotherapy import Carrier, check_reference
 from tests.radiotherapy.conftest import CENTRE_MM, SHIFT_MM, Scan, make_scan, write_result
 
@@ -59,3 +61,20 @@ def test_phases_are_added_in_one_reference(result: Path, fixed: Scan, moving: Sc
     swapped = Carrier.read(write_result(tmp_path / "swapped", moving, fixed))
     with pytest.raises(ValueError, match=r"swapped: expected the fixed scan of .*result, series"):
         check_reference([*ways, swapped])
+
+
+def test_scans_registered_as_nifti_are_named_by_their_dicom_series(
+    result: Path, fixed: Scan, moving: Scan, tmp_path: Path
+) -> None:
+    report = json.loads((result / "report.json").read_text())
+    for key, scan in (("fixed", fixed), ("moving", moving)):
+        image = Orientation(axcodes="RAS", labels=None)(read_image(scan.folder))  # another order of axes
+        write_image(tmp_path / f"{key}.nii.gz", image[0].as_tensor(), image.affine, dtype=np.int16)
+        report["files"][key], report["dicom_series"][key] = str(tmp_path / f"{key}.nii.gz"), None
+    (result / "report.json").write_text(json.dumps(report))
+    with pytest.raises(ValueError, match="--fixed names the DICOM series of the fixed scan"):
+        Carrier.read(result)
+    way = Carrier.read(result, fixed=str(fixed.folder), moving=str(moving.folder))
+    assert way.source.frame_of_reference == moving.source.frame_of_reference
+    with pytest.raises(ValueError, match="expected the fixed scan that was registered"):
+        Carrier.read(result, fixed=str(moving.folder), moving=str(moving.folder))
