@@ -4,9 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bundle.function import Breath
-from bundle.function.measures.response import ResponseThresholds, response_map, shares_percent
+from bundle.function.measures.response import (
+    ResponseThresholds,
+    median_inside,
+    response_map,
+    shares_percent,
+)
 from tests.function.breaths import UNIFORM, make_scans
 
 LEVELS_HU = {1: (-900.0, -800.0), 2: (-900.0, -900.0), 3: (-980.0, -900.0), 4: (-980.0, -800.0)}  # inhale, exhale
@@ -68,3 +74,10 @@ def test_shares_are_those_of_the_volume() -> None:
         "emphysema": 40.0,
         "emptying_emphysema": 0.0,
     }
+
+
+def test_the_median_is_scipys_up_to_the_border() -> None:
+    rng = np.random.default_rng(0)
+    volume = rng.normal(-850, 50, (9, 7, 8)).astype(np.float32)
+    inside = rng.random(volume.shape) < 0.7
+    np.testing.assert_array_equal(median_inside(volume, inside), ndimage.median_filter(volume, size=3)[inside])
