@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from torch import Tensor
 
 from bundle.geometry import WorldTransform
 from bundle.io import write_image
+from bundle.io.atomic import atomic_path
+from bundle.reports.planes import PLANES, CanonicalView, window
 from bundle.series.fields import displacement_slabs
 
 AXES = ("lr", "ap", "si")  # of the patient, in the order of the world's axes
 NAMES = (*AXES, "3d")
+PICTURE = "amplitude.png"
+TITLES = ("reference", "left-right", "front-back", "head-foot", "3-D")
+SHOWN = ("coronal", "sagittal")
+COLOUR_PERCENTILE = 99.5  # robust to outlier voxels
+DPI = 90
 STEP_MM = 1.0 / 128  # of the stored int16: up to 256 mm
 DEFINITION = (
     "peak to peak over the members, mm, at a point of the reference: largest minus smallest position along the "
@@ -38,7 +47,8 @@ def peak_to_peak(positions_mm: Tensor) -> Tensor:
 def write_amplitude(
     folder: Path, transforms: Mapping[str, WorldTransform], reference: MetaTensor, lungs: Tensor
 ) -> dict[str, Any]:
-    """Write `amplitude_lr.nii.gz`, `_ap`, `_si` and `_3d` on the reference's grid, int16 in steps of `STEP_MM`.
+    """Write `amplitude_lr.nii.gz`, `_ap`, `_si` and `_3d` on the reference's grid, int16 in steps of `STEP_MM`, and
+    `amplitude.png`.
 
     Args:
         transforms: of all members, the reference's own (the identity) included.
@@ -61,4 +71,36 @@ def write_amplitude(
             "p95_mm": round(float(np.percentile(values, 95)), 3),
             "max_mm": round(float(values.max()), 3),
         }
+    draw_amplitude(folder / PICTURE, maps, reference, lungs)
     return figures
+
+
+def draw_amplitude(path: Path, maps: Sequence[Tensor], reference: MetaTensor, lungs: Tensor) -> None:
+    """Write a PNG of the maps (H, W, D), in `STEP_MM`, and the reference in a coronal and a sagittal slice."""
+    shape = (reference.shape[1], reference.shape[2], reference.shape[3])
+    view, planes = CanonicalView(reference.affine), [plane for plane in PLANES if plane.name in SHOWN]
+    indices = view.widest_slices(lungs, shape)
+    extents = view.extents_mm(shape)
+    heights = [extents[plane.in_plane[1]] / extents[plane.in_plane[0]] for plane in planes]
+    figure = Figure(figsize=(10.5, 2.0 * sum(heights) + 0.5), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(len(planes), 1 + len(maps), gridspec_kw={"height_ratios": heights})
+    longest = maps[-1][lungs > 0].numpy() * STEP_MM
+    limit_mm = max(float(np.percentile(longest, COLOUR_PERCENTILE)), STEP_MM)
+    for plane, row in zip(planes, rows, strict=True):
+        index = indices[plane.name]
+        picture = window(view.slice_of(reference[0].as_tensor(), plane, index))
+        view.show(row[0], picture, plane, cmap="gray", vmin=0.0, vmax=1.0)
+        for axes, stored in zip(row[1:], maps, strict=True):
+            values = view.slice_of(stored, plane, index) * STEP_MM
+            image = view.show(axes, values, plane, cmap="cividis", vmin=0.0, vmax=limit_mm)
+            inside = view.slice_of(lungs, plane, index) > 0
+            if inside.any() and not inside.all():
+                steps = view.spacing_mm[list(plane.in_plane)]
+                x, y = [(np.arange(size) + 0.5) * step for size, step in zip(inside.shape, steps, strict=True)]
+                axes.contour(x, y, inside.T, levels=[0.5], colors="white", linewidths=0.6)
+    for axes, heading in zip(rows[0], TITLES, strict=True):
+        axes.set_title(heading, fontsize=10)
+    figure.colorbar(image, ax=rows[:, 1:].ravel().tolist(), shrink=0.8, label="peak to peak, mm")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from bundle.geometry import WorldTransform
 from bundle.io import Landmarks
+from bundle.series import amplitude, trajectory, volumes
 from bundle.series import labels as label_map
-from bundle.series import trajectory, volumes
 from bundle.series.amplitude import write_amplitude
 from bundle.series.animation import Animation
 from bundle.series.fields import after, mean_transform
@@ -27,7 +27,8 @@ from bundle.series.transitivity import lung_points_mm
 
 LABELS_FILE, PLOT, ANIMATION = "labels.csv", "trajectories.png", "animation.gif"
 RESULTS = (  # of any run: removed before the next one, so that a folder holds one run's results
-    *(f"amplitude_{axis}.nii.gz" for axis in ("lr", "ap", "si", "3d")),
+    *(f"amplitude_{axis}.nii.gz" for axis in amplitude.NAMES),
+    amplitude.PICTURE,
     *volumes.FILES.values(),
     trajectory.FILE,
     trajectory.MOTION_FILE,
@@ -74,7 +75,9 @@ def displacement_figures(series: Series) -> dict[str, dict[str, float]]:
 def write_motion(
     folder: Path, series: Series, landmarks: Landmarks | None, labels: MetaTensor | None, label_names: Mapping[int, str]
 ) -> dict[str, Any]:
-    """Write the amplitude maps; with landmarks or labels trajectories.csv, motion.csv, labels.csv, trajectories.png.
+    """Write the amplitude maps and their picture.
+
+    With landmarks or labels also trajectories.csv, motion.csv, labels.csv and trajectories.png.
 
     Returns: the figures of the amplitude in the lungs, see `write_amplitude`.
     """

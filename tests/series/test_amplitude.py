@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from PIL import Image
 
 from bundle.geometry import WorldTransform
-from bundle.series.amplitude import NAMES, STEP_MM, peak_to_peak, write_amplitude
+from bundle.series.amplitude import NAMES, STEP_MM, draw_amplitude, peak_to_peak, write_amplitude
 from tests.grids import make_affine, voxel_centres_mm
 
 SHAPE = (9, 11, 7)
@@ -58,3 +59,20 @@ def test_maps_are_along_the_axes_of_the_patient_on_oblique_grids(tmp_path: Path,
         inside = expected.reshape(SHAPE)[lungs.numpy() > 0]
         assert figures[name]["mean_mm"] == pytest.approx(inside.mean(), abs=STEP_MM)
         assert figures[name]["max_mm"] == pytest.approx(inside.max(), abs=STEP_MM)
+
+
+def test_the_picture_shows_the_motion_where_it_is(tmp_path: Path) -> None:
+    shape = (40, 36, 30)
+    maps = [torch.zeros(shape, dtype=torch.int16) for _ in NAMES]
+    for stored in maps[2:]:
+        stored[:, :, :15] = round(10.0 / STEP_MM)  # the lower half
+    lungs = torch.zeros(shape)
+    lungs[5:35, 5:30, 5:25] = 1
+    reference = MetaTensor(torch.full((1, *shape), -800.0), affine=make_affine(shape, (3.0, 3.0, 4.0)))
+    draw_amplitude(tmp_path / "amplitude.png", maps, reference, lungs)
+    pixels = np.asarray(Image.open(tmp_path / "amplitude.png").convert("RGB")).astype(int)
+    yellow = (pixels[..., 0] - pixels[..., 2]) > 100  # the upper end of cividis
+    columns = np.array_split(yellow[:, : int(0.85 * yellow.shape[1])], 5, axis=1)  # without the colour bar
+    shares = [part.mean() for part in columns]
+    assert min(shares[3:]) > 0.1
+    assert max(shares[:3]) < 0.02
