@@ -146,8 +146,8 @@ def _write_transforms(pair: Mapping[Hashable, Any], folder: Path) -> None:
 
 def _write_dicom(pair: Mapping[Hashable, Any], folder: Path) -> None:
     fixed, transform = pair["fixed"], world_transform(pair)
-    warped = pair["warped"][0].as_tensor().numpy()
-    displacement_mm = transform.displacement_mm(fixed.shape[1:], fixed.affine).numpy()
+    warped = pair["warped"][0].as_tensor().cpu().numpy()
+    displacement_mm = transform.displacement_mm(fixed.shape[1:], fixed.affine).cpu().numpy()
     field_mm, affine = registration_field(transform, ImageHeader.of(fixed).corners_mm)
     sources = {key: source_of(pair[key]) for key in ("fixed", "moving")}
     write_dicom_results(folder, warped, displacement_mm, field_mm.numpy(), affine.numpy(), **sources)
