@@ -105,7 +105,7 @@ class MapPictures:
         sizes = self.view.extents_mm(self.breath.inside.shape)
         columns = min(COLUMNS, len(maps))
         rows = -(-len(maps) // columns)
-        height = 3.0 * sizes[plane.in_plane[1]] / sizes[plane.in_plane[0]] + 0.9
+        height = 3.0 * sizes[plane.in_plane[1]] / sizes[plane.in_plane[0]] + 1.2
         figure, grid = _figure((3.3 * columns, rows * height + 0.6), (rows, columns), {})
         for number, axes in enumerate(grid.flat):
             axes.set_axis_off()
