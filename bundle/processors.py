@@ -18,6 +18,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+END = object()  # of an iterator
 WAIT_POLICY = "OMP_WAIT_POLICY"
 THREADS = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")  # OpenBLAS follows the first one
 ROOT = Path("/")
@@ -86,3 +87,12 @@ def _quota(folder: Path, *, is_second: bool) -> Iterator[float]:
         return
     if quota not in ("max", "-1"):
         yield int(quota) / int(period)
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; a thread computes the next one while the caller works on this one. Raises: as `items` does."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, END)
+        while (item := coming.result()) is not END:
+            coming = pool.submit(next, items, END)
+            yield item  # type: ignore[misc]  # not END

@@ -159,6 +159,7 @@ def register_pair(
     moving_landmarks: Points | None = None,
     landmark_system: str | None = None,
     initial_transform: str | Path | np.ndarray | Tensor | None = None,
+    start: Tensor | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Registration:
     """Register `moving` to `fixed` as `configs/inference.json` does; the network is built once for many pairs.
@@ -172,6 +173,7 @@ def register_pair(
         fixed_landmarks, moving_landmarks: files, or matching points (N, 3), RAS mm; with both the report holds the TRE.
         landmark_system: coordinates of landmark files that state none: see `bundle.io.read_landmarks`.
         initial_transform: linear ITK file, or (4, 4), RAS mm, fixed to moving world; replaces the automatic alignment.
+        start: (4, 4), RAS mm, where the automatic alignment may begin, such as that of a neighbouring phase.
         options: ids of `configs/inference.json` with other values, such as {"refine": "none"}.
     Raises: FileNotFoundError, ValueError: what is wrong with which scan, mask, landmarks or option.
     """
@@ -184,6 +186,8 @@ def register_pair(
         pair["initial_affine"] = read_linear_transform(initial_transform)
     elif initial_transform is not None:
         pair["initial_affine"] = torch.as_tensor(initial_transform).double()
+    if start is not None:
+        pair["start_affine"] = start.double()
     parser = workflow(options or {})
     parser.get_parsed_content("dataset").data[:] = [pair]
     evaluator = parser.get_parsed_content("evaluator")

@@ -38,8 +38,8 @@ def apply(
     the moving scan. --inverse reverses both directions. One of --image, --labels and --landmarks says what INPUT is.
 
     Args:
-        transform: ITK transform (transform.h5, .tfm, ANTs' .mat) or displacement field (displacement.nii.gz), fixed
-            to moving points.
+        transform: ITK transform (transform.h5, .tfm, ANTs' .mat), displacement field (displacement.nii.gz) or DICOM
+            Deformable Spatial Registration, fixed to moving points.
         input: scan, label map or landmark file.
         output: .nii or .nii.gz; for landmarks .csv or .mrk.json.
         reference: image whose grid the result lies on; for landmarks in voxels, the scan they belong to.

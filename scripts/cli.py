@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -61,6 +62,7 @@ def run(
         renamed = [_renamed(word, names) for word in given]
         if callable(called):
             texts = {name for name, read in _readers(called).items() if read is str}
+            renamed = _with_lists(renamed, {name for name, read in _readers(called).items() if read is json.loads})
             renamed = _with_values(renamed, set(accepted), texts)
         fire.Fire(component, renamed + words[end:])
 
@@ -76,7 +78,9 @@ def _readers(command: Command) -> dict[str, Callable[[str], Any]]:
         kinds = [hint, *(get_args(hint) if get_origin(hint) in (Union, UnionType) else ())]
         if name == "return":
             continue
-        if _is_text(hint):
+        if _is_list(hint):
+            readers[name] = json.loads
+        elif _is_text(hint):
             readers[name] = str
         elif kind := next((kind for kind in (bool, int, float) if kind in kinds), None):
             readers[name] = partial(_read, name, kind, NoneType in kinds)
@@ -115,10 +119,38 @@ def _with_values(words: Sequence[str], options: set[str], texts: set[str]) -> li
     return joined
 
 
+def _with_lists(words: Sequence[str], lists: set[str]) -> list[str]:
+    """The words with every list option and its values as one: `--moving A B`, or separated by commas, `--moving A,B`.
+
+    Raises: ValueError for a list option without a value.
+    """
+    joined: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if _option(word) not in lists:
+            joined.append(word)
+            continue
+        name, is_joined, value = word.partition("=")
+        values = [value] if is_joined else []
+        while rest and _option(rest[0]) is None:
+            values.append(rest.pop(0))
+        values = values[0].split(",") if len(values) == 1 else values
+        if not values or "" in values:
+            raise ValueError(f"{name}: expected one or more values, got {','.join(values) or 'none'}")
+        joined.append(f"{name}={json.dumps(values)}")
+    return joined
+
+
 def _option(word: str) -> str | None:
     """The name of the option that a word gives; None if it is none."""
     flag = FLAG.fullmatch(word)
     return None if flag is None else flag[2].replace("-", "_")
+
+
+def _is_list(hint: Any) -> bool:
+    """Whether an option takes several texts: `list[str]`, or None."""
+    return hint == list[str] or (get_origin(hint) in (Union, UnionType) and list[str] in get_args(hint))
 
 
 def _is_text(hint: Any) -> bool:

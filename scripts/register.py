@@ -28,6 +28,8 @@ def register(
     spacing_mm: float | None = None,
     weights: str | None = None,
     write: str | Sequence[str] | None = None,
+    maps: str | Sequence[str] | None = None,
+    smooth_mm: float | None = None,
     fixed_series: str | None = None,
     moving_series: str | None = None,
     landmark_system: Literal["dirlab", "voxel0", "lps", "ras"] | None = None,
@@ -53,7 +55,9 @@ def register(
         spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
         weights: weights file of the network, with its recipe beside it; the released one by default.
         write: further results, separated by commas: displacement (dense field on the grid of FIXED), inverse (on that
-            of MOVING).
+            of MOVING), dicom (of DICOM scans: the warped series and a Deformable Spatial Registration object).
+        maps: maps of lung function, separated by commas, or "all"; see `python -m scripts.lung_function --help`.
+        smooth_mm: their smoothing: sigma of a Gaussian, mm, 4 by default, 0 for none.
         fixed_series: series of the DICOM folder FIXED, of several: its SeriesInstanceUID, or a regular expression that
             occurs in its SeriesDescription, in any case; "#" and a name choose one of its phases: "UID#30".
         moving_series: series of the DICOM folder MOVING, given in the same way.
@@ -89,6 +93,8 @@ def register(
         "spacing_mm": spacing_mm,
         "weights": weights,
         "write": write.split(",") if isinstance(write, str) else write,
+        "maps": maps,
+        "smooth_mm": smooth_mm,
     }
     quiet()
     parser = config_with(BUNDLE_ROOT / "configs" / "inference.json", options)

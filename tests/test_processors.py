@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bundle.processors import usable_processors
+from bundle.processors import ahead, usable_processors
 
 ROOT = Path(__file__).parents[1]
 HERE = len(os.sched_getaffinity(0))
@@ -129,3 +131,32 @@ def test_commands_that_load_torch_first_say_how_its_threads_wait(page: str) -> N
     assert commands
     for command in commands:
         assert command.startswith("OMP_WAIT_POLICY=PASSIVE ")
+
+
+def test_the_next_item_is_computed_while_the_caller_works() -> None:
+    computed: list[int] = []
+    second = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        for number in range(3):
+            computed.append(number)
+            if number == 1:
+                second.set()
+            yield number
+
+    items = ahead(numbers())
+    assert next(items) == 0
+    assert second.wait(10)
+    assert list(items) == [1, 2]
+    assert computed == [0, 1, 2]
+
+
+def test_an_error_of_an_item_is_raised_in_its_turn() -> None:
+    def numbers() -> Iterator[int]:
+        yield 0
+        raise ValueError("the second one")
+
+    items = ahead(numbers())
+    assert next(items) == 0
+    with pytest.raises(ValueError, match="the second one"):
+        next(items)

@@ -27,19 +27,23 @@ ALLOWED = {
     "metrics": FOUNDATION | {"losses"},
     "transforms": FOUNDATION | {"io", "losses", "metrics"},
     "inferers": FOUNDATION | {"losses", "networks", "transforms"},
-    "data": FOUNDATION | {"refusals", "formats", "io"},
+    "data": FOUNDATION | {"refusals", "formats", "io", "transforms", "plausibility", "lung"},
     "plausibility": FOUNDATION | {"io"},
     "lung": FOUNDATION | {"io", "metrics", "transforms"},
-    "quality": FOUNDATION | {"refusals", "io", "transforms", "data", "lung"},
+    "quality": FOUNDATION | {"refusals", "io", "metrics", "transforms", "data", "lung"},
     "reports": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "quality"},
+    "function": FOUNDATION | {"io", "transforms", "data", "plausibility", "lung", "reports"},
     "synthetic": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "lung", "reports"},
     "handlers": FOUNDATION | {"io", "losses", "metrics", "networks", "data", "reports"},
     "hosts": FOUNDATION | {"formats", "io", "metrics", "transforms", "inferers", "data", "lung", "reports"},
+    "radiotherapy": FOUNDATION | {"formats", "io", "data", "apply"},
     "apply": FOUNDATION | {"io", "transforms"},
+    "series": FOUNDATION | {"refusals", "formats", "io", "transforms", "data", "lung", "reports", "register"},
     "register": FOUNDATION | {"refusals", "io", "transforms", "data", "reports", "apply"},
 }
 ALLOWED["scripts"] = set(ALLOWED)
 MAX_MODULES = 13  # of a folder, its __init__.py counted
+MAX_COMMANDS = 17  # of scripts/: one module for each command, whose name users type
 
 
 def part_of(module: str) -> str:
@@ -91,7 +95,8 @@ def test_imports_point_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=str)
 def test_folders_are_small(folder: Path) -> None:
-    assert len(list((ROOT / folder).glob("*.py"))) <= MAX_MODULES
+    limit = MAX_COMMANDS if folder == Path("scripts") else MAX_MODULES
+    assert len(list((ROOT / folder).glob("*.py"))) <= limit
 
 
 def test_the_allowed_imports_go_in_no_circle() -> None:

@@ -2,20 +2,25 @@
 
 from bundle.data.config_values import bundle_root, check_as_typed, config_with
 from bundle.data.flag import flag
+from bundle.data.function_report import FUNCTION_FOLDER, FUNCTION_REPORT, function_figures
 from bundle.data.pair import FILE_KEYS, OPTION_KEYS, Pair, PairFiles
 from bundle.data.pair_in_memory import PairPart, Points, Scan, as_volume, pair_in_memory
 from bundle.data.pair_loader import PairLoader
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
 from bundle.data.pairs_to_register import pairs_to_register
+from bundle.data.result_folder import ResultFolder
 
 __all__ = [
     "FILE_KEYS",
+    "FUNCTION_FOLDER",
+    "FUNCTION_REPORT",
     "OPTION_KEYS",
     "Pair",
     "PairFiles",
     "PairLoader",
     "PairPart",
     "Points",
+    "ResultFolder",
     "Scan",
     "as_volume",
     "bundle_root",
@@ -23,6 +28,7 @@ __all__ = [
     "check_pairs",
     "config_with",
     "flag",
+    "function_figures",
     "make_pair",
     "pair_in_memory",
     "pairs_to_register",

@@ -59,6 +59,7 @@ class Pair(TypedDict, total=False):
     # read
     name: str  # also the name of its result folder
     output_dir: str
+    given: str  # JSON object: the files and options of `PairFiles` that were given, for the report
     fixed: MetaTensor  # (1, H, W, D), HU, own grid; float32, from NetworkGridd on int16 if all voxels are whole numbers
     moving: MetaTensor
     fixed_series: str  # of a DICOM folder with several
@@ -80,6 +81,7 @@ class Pair(TypedDict, total=False):
     fixed_mask_given: bool  # the user's own
     moving_mask_given: bool
     implausible: list[str]  # PlausibleGeometryd: signs of a wrong header; None after an engine if empty
+    start_affine: Tensor  # (4, 4) float64, where InitialAlignmentd may begin, fixed world to moving world, mm
     # InitialAlignmentd, ReadInitialTransformd
     initial_affine: Tensor  # (4, 4) float64, fixed world to moving world, mm
     # NetworkGridd

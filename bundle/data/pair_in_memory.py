@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ def pair_in_memory(*, fixed: PairPart, moving: PairPart, landmark_system: str | 
 
     Raises: FileNotFoundError, ValueError: what is wrong with which scan, mask or landmarks.
     """
-    pair: dict[str, Any] = {"name": _name(fixed.scan)}
+    pair: dict[str, Any] = {"name": _name(fixed.scan), "given": _given(fixed=fixed, moving=moving)}
     landmarks = {}
     for key, part in (("fixed", fixed), ("moving", moving)):
         pair[key] = as_volume(key, part.scan, part.affine, part.series)
@@ -54,6 +55,17 @@ def pair_in_memory(*, fixed: PairPart, moving: PairPart, landmark_system: str | 
     if "fixed" in landmarks and landmarks["fixed"].names:
         pair["landmark_names"] = landmarks["fixed"].names_json
     return pair
+
+
+def _given(**parts: PairPart) -> str:
+    """The files of both scans, with absolute paths, as `bundle.data.pairs_to_register.as_given` has them."""
+    files = {
+        name: os.path.abspath(file)
+        for key, part in parts.items()
+        for name, file in ((key, part.scan), (f"{key}_mask", part.mask), (f"{key}_landmarks", part.landmarks))
+        if isinstance(file, (str, Path))
+    }
+    return json.dumps(files | {f"{key}_series": part.series for key, part in parts.items() if part.series})
 
 
 def _name(scan: Scan) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bundle.data.config_values import check_as_typed
-from bundle.data.pair import PairFiles
+from bundle.data.pair import FILE_KEYS, OPTION_KEYS, PairFiles
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
 from bundle.io import check_system, make_folder
+from bundle.io.dicom_objects import find_sources
 
 log = logging.getLogger(__name__)
 
 SECTIONS = ("training", "validation", "test")
+SCANS = ("fixed", "moving")
+DICOM = "dicom"  # one of the further results
 REPORT = "report.json"  # written last: a folder with it is complete
 
 
@@ -22,6 +27,7 @@ def pairs_to_register(
     pair: PairFiles | None = None,
     pairs_file: str | Path | None = None,
     overwrite: bool = False,
+    write: str | Sequence[str] = (),
 ) -> list[dict[str, str]]:
     """The checked pairs of a run, each with its result folder `output_dir`, created if missing.
 
@@ -34,6 +40,7 @@ def pairs_to_register(
         pairs_file: pairs file or a folder with one; excludes the files of `pair`, whose landmark system is the default
             of the pairs that name none.
         overwrite: also register the finished pairs of a file.
+        write: further results: "dicom" needs scans that are DICOM series of one patient.
     Raises: ValueError if neither or both are given, NotADirectoryError or PermissionError if `output_dir` cannot be
         written, and what `check_pairs` raises; all before any scan is read.
     """
@@ -55,6 +62,15 @@ def pairs_to_register(
     else:
         raise ValueError("expected either --fixed and --moving (and what belongs to them) or --pairs_file")
     check_pairs(pairs)
+    for item in pairs if DICOM in ([write] if isinstance(write, str) else write) else ():
+        find_sources({key: item[key] for key in SCANS}, {key: item.get(f"{key}_series") for key in SCANS})
     for place in [folder, *folders]:
         make_folder(place)
-    return [{**item, "output_dir": str(place)} for item, place in zip(pairs, folders, strict=True)]
+    return [
+        {**item, "output_dir": str(place), "given": as_given(item)} for item, place in zip(pairs, folders, strict=True)
+    ]
+
+
+def as_given(item: Mapping[str, str]) -> str:
+    """What was given for a pair, `PairFiles` by key, as a JSON text, which passes through an engine unchanged."""
+    return json.dumps({key: value for key, value in item.items() if key in (*FILE_KEYS, *OPTION_KEYS)})

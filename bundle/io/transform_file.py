@@ -22,8 +22,10 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from torch import Tensor
 
+from bundle.formats.dicom import is_dicom
 from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps, swap_ras_lps_affine
 from bundle.io.atomic import atomic_path
+from bundle.io.dicom_objects import read_spatial_registration
 from bundle.io.displacement import SUFFIXES as FIELD_SUFFIXES
 from bundle.io.displacement import displacement_from_itk, read_displacement
 from bundle.io.field_transform import (
@@ -47,7 +49,7 @@ def read_transform(path: str | Path) -> itk.Transform:
 
     Args:
         path: an ITK transform file with one transform or a CompositeTransform, or a displacement field, see
-            `read_displacement` and `split_transform`.
+            `read_displacement` and `split_transform`, or a DICOM object, see `read_spatial_registration`.
     Raises:
         FileNotFoundError: no such file.
         ValueError: not an ITK transform file; several transforms without a CompositeTransform; not 3-D.
@@ -57,6 +59,8 @@ def read_transform(path: str | Path) -> itk.Transform:
         return split_transform(*read_displacement(path))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such transform file (expected an ITK transform: {', '.join(SUFFIXES)})")
+    if is_dicom(path):
+        return read_spatial_registration(path)
     if path.suffix.lower() == ".mat":
         _check_mat(path)
     try:

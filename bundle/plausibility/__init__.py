@@ -11,11 +11,12 @@ from bundle.plausibility.geometry import (
     unlike_lungs,
     view_lungs,
 )
-from bundle.plausibility.hounsfield import HounsfieldUnitsd
+from bundle.plausibility.hounsfield import NOT_IN_HU, HounsfieldUnitsd
 from bundle.plausibility.intensities import Intensities, alike_in_window, find_intensities
 from bundle.plausibility.orientation import other_orientation
 
 __all__ = [
+    "NOT_IN_HU",
     "HounsfieldUnitsd",
     "Intensities",
     "LungView",

@@ -16,6 +16,7 @@ from bundle.processors import side_by_side
 log = logging.getLogger(__name__)
 
 EXPECTED = "Hounsfield units (air near -1000, soft tissue near 0 to 60)"
+NOT_IN_HU = "that are not distributed as"  # part of every sign of it
 MAX_ALIKE = 0.99  # of the voxels: beyond it the network sees an empty image
 
 
@@ -59,7 +60,7 @@ class HounsfieldUnitsd(MapTransform):
                 )
                 log.warning("%s: %s", file, warnings[-1])
             elif what.scale in ("doubtful", "other"):
-                signs.append(f"{key} scan: {what.found} that are not distributed as {EXPECTED}")
+                signs.append(f"{key} scan: {what.found} {NOT_IN_HU} {EXPECTED}")
                 log.warning("%s: %s; check its rescale slope and intercept", file, signs[-1])
             self._check_contrast(file, pair[key], what)
         return {**pair, "warnings": warnings, "implausible": signs}

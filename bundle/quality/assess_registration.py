@@ -7,18 +7,18 @@ from typing import Any
 
 from monai.transforms import Transform
 
-from bundle.quality.evidence import gather_evidence
+from bundle.quality.evidence import examine
 from bundle.quality.verdict import judge
 
 
 class AssessRegistrationd(Transform):
-    """Add `evidence` (`Evidence`) and `verdict` (`Verdict`) to a pair, after `ScoreRegistrationd`.
+    """Add `evidence` (`Evidence`), `residuals` (`Residuals`) and `verdict` (`Verdict`), after `ScoreRegistrationd`.
 
     Implausible headers and intensities (`implausible`) are reasons to check a result.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
-        pair["evidence"] = gather_evidence(pair)
+        pair["evidence"], pair["residuals"] = examine(pair)
         pair["verdict"] = judge(pair["evidence"], dict.fromkeys(pair.get("implausible") or [], "check"))
         return pair

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,15 +63,33 @@ class Evidence:
     displacement_mm: float = NAN
 
 
+class Residuals(NamedTuple):
+    """Errors of one registered pair that need no landmarks, before they are summarised.
+
+    vessels: best local shifts of the vessels from their registered position.
+    inverse_mm: (N,), |T^-1(T(x)) - x| at N points spread over the lungs, those that the transform maps into the moving
+        scan.
+    """
+
+    vessels: VesselResidual
+    inverse_mm: Tensor
+
+
 def gather_evidence(pair: Pair) -> Evidence:
     """Evidence of a pair (`bundle.data.Pair`) after `ScoreRegistrationd`."""
+    return examine(pair)[0]
+
+
+def examine(pair: Pair) -> tuple[Evidence, Residuals]:
+    """`gather_evidence` with the residuals that it summarises."""
     fixed_mm = _lung_points_mm(pair["fixed_mask"])
     moved_mm = world_transform(pair).transform_points_mm(fixed_mm)
     aligned_mm = apply_affine(pair["initial_affine"].double(), fixed_mm)
     in_moving = ImageHeader.of(pair["moving"]).contains(moved_mm)
     vessels = _vessels(pair)
+    inverse_mm = _inverse_errors_mm(pair, fixed_mm[in_moving], moved_mm[in_moving])
     scale_change, rotation_deg = _linear_part(pair["initial_affine"])
-    return Evidence(
+    evidence = Evidence(
         lungs_missing=2.0 - float(pair["fixed_lungs_found"]) - float(pair["moving_lungs_found"]),
         volume_ratio=_volume_ml(pair["moving_mask"]) / _volume_ml(pair["fixed_mask"]),
         mass_ratio=_mass_g(pair["moving"], pair["moving_mask"]) / max(_mass_g(pair["fixed"], pair["fixed_mask"]), 1e-6),
@@ -81,12 +99,13 @@ def gather_evidence(pair: Pair) -> Evidence:
         lncc_gain=float(pair["lncc_registered"]) - float(pair["lncc_aligned"]),
         vessels_matched=vessels.matched,
         vessel_residual_mm=vessels.quantile_mm(0.75),
-        inverse_consistency_mm=_inverse_consistency_mm(pair, fixed_mm[in_moving], moved_mm[in_moving]),
+        inverse_consistency_mm=float(inverse_mm.quantile(0.95)) if len(inverse_mm) else NAN,
         folding_percent=float(pair["folding_percent"]),
         scale_change=scale_change,
         rotation_deg=rotation_deg,
         displacement_mm=float((moved_mm - aligned_mm).norm(dim=1).quantile(0.99)),
     )
+    return evidence, Residuals(vessels, inverse_mm)
 
 
 def _lung_points_mm(mask: MetaTensor) -> Tensor:
@@ -122,12 +141,11 @@ def _overlap(pair: Pair) -> float:
     return float(compute_dice(warped.view_as(fixed)[None], fixed[None]))
 
 
-def _inverse_consistency_mm(pair: Pair, fixed_mm: Tensor, moved_mm: Tensor) -> float:
-    """95th percentile of the distance to which the inverse field brings moved points (N, 3) back; NaN without any."""
+def _inverse_errors_mm(pair: Pair, fixed_mm: Tensor, moved_mm: Tensor) -> Tensor:
+    """Distance (N,) to which the inverse field brings moved points (N, 3) back."""
     if not len(fixed_mm):
-        return NAN
-    back_mm = inverse_transform(pair).transform_points_mm(moved_mm)
-    return float((back_mm - fixed_mm).norm(dim=1).quantile(0.95))
+        return fixed_mm[:, 0]
+    return (inverse_transform(pair).transform_points_mm(moved_mm) - fixed_mm).norm(dim=1)
 
 
 def _linear_part(affine: Tensor) -> tuple[float, float]:

@@ -38,9 +38,14 @@ class VesselResidual(NamedTuple):
         near = (self.ncc >= MATCH_NCC) & (self.shift_mm <= NEAR_MM)
         return float(near.double().mean()) if len(near) >= MIN_VESSELS else float("nan")
 
+    @property
+    def matched_shift_mm(self) -> Tensor:
+        """Shifts of the vessels with a counterpart at any distance."""
+        return self.shift_mm[self.ncc >= MATCH_NCC]
+
     def quantile_mm(self, q: float) -> float:
         """Quantile of the shift of matched vessels; NaN for fewer than `MIN_VESSELS`."""
-        shifts = self.shift_mm[self.ncc >= MATCH_NCC]
+        shifts = self.matched_shift_mm
         return float(shifts.quantile(q)) if len(shifts) >= MIN_VESSELS else float("nan")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
@@ -19,12 +20,15 @@ from bundle.reports.case_score import score_pair
 DIGITS = 6
 
 
-def registration_report(pair: Mapping[Hashable, Any], weights: Path, recipe: Recipe) -> dict[str, Any]:
+def registration_report(
+    pair: Mapping[Hashable, Any], weights: Path, recipe: Recipe, settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The report of a pair as `ScoreRegistrationd` leaves it.
 
     Args:
         pair: its scans, scores, verdict and initial alignment, by the names of the inference workflow.
         weights, recipe: file of the network's weights and its recipe.
+        settings: of the run, beside the recipe's, by the names of `configs/inference.json`.
     """
     versions = {**get_config_values(), **get_optional_config_values()}
     score = score_pair(pair)
@@ -34,6 +38,8 @@ def registration_report(pair: Mapping[Hashable, Any], weights: Path, recipe: Rec
         "reasons": list(pair["verdict"].reasons),
         "fixed": str(pair["fixed"].meta.get("filename_or_obj")),
         "moving": str(pair["moving"].meta.get("filename_or_obj")),
+        "files": json.loads(pair.get("given") or "{}"),
+        "sha256": {key: pair[f"{key}_sha256"] for key in ("fixed", "moving")},
         "dicom_series": {key: _dicom_series(pair[key].meta) for key in ("fixed", "moving")},
         "scores": {key: _plain(value) for key, value in score.row().items() if key not in ("name", "weights")},
         "lncc": {"aligned": _plain(pair["lncc_aligned"]), "registered": _plain(pair["lncc_registered"])},
@@ -43,6 +49,14 @@ def registration_report(pair: Mapping[Hashable, Any], weights: Path, recipe: Rec
         "grid_spacing_mm": [_plain(size) for size in spacing_mm(pair["grid_to_fixed"])],
         "lungs_found": {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")},
         "warnings": _warnings(pair),
+        "settings": {
+            "network_spacing_mm": recipe.network_spacing_mm,
+            "spatial_size": recipe.spatial_size,
+            "margin_mm": recipe.margin_mm,
+            "alignment": recipe.alignment,
+            "window_hu": dict(recipe.window_hu),
+            **(settings or {}),
+        },
         "seconds_by_step": {step: round(float(value), 3) for step, value in pair["seconds_by_step"].items()},
         "weights": {
             "file": weights.name,

@@ -12,7 +12,7 @@ from bundle.geometry import WorldTransform
 from bundle.losses import LocalCrossCorrelationLoss
 from bundle.metrics import folding_percent, sd_log_jacobian
 from bundle.resample import warp_volume
-from bundle.transforms import world_transform
+from bundle.transforms.world_transform import world_transform
 
 
 class ScoreRegistrationd(Transform):

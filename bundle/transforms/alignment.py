@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
@@ -15,7 +16,7 @@ from scipy import ndimage
 from scipy.optimize import minimize
 from torch import Tensor
 
-from bundle.geometry import affine_columns, apply_affine, identity_vox, sample_rows, spacing_mm
+from bundle.geometry import affine_columns, apply_affine, identity_vox, sample_points, sample_rows, spacing_mm
 from bundle.io import read_linear_transform
 from bundle.losses import LocalCrossCorrelationLoss
 from bundle.processors import side_by_side
@@ -30,6 +31,7 @@ FINEST_MM = 2.0  # voxels from which those of all levels are averaged
 STRIDE_VOX = 2  # of the windows of LNCC
 LAST_ROW = torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
 SIDES = (1, 2)  # labels of the right and the left lung
+START_MM = 6.0  # voxel size at which starts are compared
 MIN_RATIO = 0.5  # of a lung's volume in both scans, relative to the other lung's; a collapsed lung stays below
 
 
@@ -56,7 +58,13 @@ DENSITY_WINDOW_HU = (-1000.0, 0.0)  # air to water; bones and contrast agent wou
 
 
 def align_lungs(
-    fixed: MetaTensor, moving: MetaTensor, fixed_mask: MetaTensor, moving_mask: MetaTensor, *, method: AlignmentMethod
+    fixed: MetaTensor,
+    moving: MetaTensor,
+    fixed_mask: MetaTensor,
+    moving_mask: MetaTensor,
+    *,
+    method: AlignmentMethod,
+    start: Tensor | None = None,
 ) -> Tensor:
     """World affine (4, 4) float64, RAS mm, that maps fixed points to moving points.
 
@@ -67,12 +75,19 @@ def align_lungs(
     Args:
         fixed, moving: (1, H, W, D), HU, each on its own grid; the masks are on the grids of their scans. Either both
             masks hold 1 in the right lung and 2 in the left, or both hold 1 in the region to align.
+        start: (4, 4), RAS mm, such as the alignment of a neighbouring phase: where to begin instead of the centroids,
+            if it brings more of the fixed lungs into the moving ones.
     """
     if method == "identity":
         return torch.eye(4, dtype=torch.float64)
     fixed_mask, moving_mask = _shared_lungs(fixed_mask, moving_mask)
     centre = _centroid_mm(fixed_mask)
     linear, offset = torch.eye(3, dtype=torch.float64), _centroid_mm(moving_mask)
+    if start is not None:
+        centroids = torch.eye(4, dtype=torch.float64)
+        centroids[:3, 3] = offset - centre
+        if _covered(start.double(), fixed_mask, moving_mask) > _covered(centroids, fixed_mask, moving_mask):
+            linear, offset = start[:3, :3].double(), apply_affine(start.double(), centre[None])[0]
     if LEVELS[method]:
         fixed, moving, fixed_mask = side_by_side(lambda scan: coarsen(scan, FINEST_MM), (fixed, moving, fixed_mask))
     for level in LEVELS[method]:
@@ -179,11 +194,21 @@ def _centroid_mm(mask: MetaTensor) -> Tensor:
     return apply_affine(mask.affine.double(), centre_vox[None])[0]
 
 
+def _covered(affine: Tensor, fixed_mask: MetaTensor, moving_mask: MetaTensor) -> float:
+    """Share of the fixed lungs that a world affine brings into the moving lungs."""
+    fixed, moving = (coarsen(mask, START_MM) for mask in (fixed_mask, moving_mask))
+    points = (fixed[0].as_tensor() >= min(0.5, float(fixed.max()))).nonzero().T.double()
+    to_moving = torch.linalg.inv(moving.affine.double()) @ affine @ fixed.affine.double()
+    inside = F.pad(moving.as_tensor().float(), [1] * 6)  # nothing outside the scan
+    places = affine_columns(to_moving, points) + 1
+    return float(sample_points(inside, places.float()).mean())
+
+
 class InitialAlignmentd(MapTransform):
     """Add `initial_affine` (4, 4), fixed world to moving world, RAS mm.
 
     Requires `fixed`, `moving` and their masks; `<key>_lungs` of `LungRegiond` replace the masks here and are dropped.
-    An existing `initial_affine` (the user's own transform) is kept.
+    An existing `initial_affine` (the user's own transform) is kept; a `start_affine` is the `start` of `align_lungs`.
 
     Args:
         method: see `align_lungs`.
@@ -201,7 +226,10 @@ class InitialAlignmentd(MapTransform):
         fixed, moving = (pair[key] for key in self.keys)
         fixed_mask, moving_mask = (pair.pop(f"{key}_lungs", pair[f"{key}_mask"]) for key in self.keys)
         if "initial_affine" not in pair:
-            pair["initial_affine"] = align_lungs(fixed, moving, fixed_mask, moving_mask, method=self.method)
+            start = pair.get("start_affine")
+            pair["initial_affine"] = align_lungs(
+                fixed, moving, fixed_mask, moving_mask, method=self.method, start=start
+            )
         return pair
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,4 +53,5 @@ def test_a_pair_is_named_by_the_path_the_user_gave(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     pair = pair_in_memory(fixed=PairPart("inhale.nii.gz"), moving=PairPart(SCAN, GRID))
     assert pair["name"] == "inhale"
+    assert json.loads(pair["given"]) == {"fixed": str(tmp_path / "inhale.nii.gz")}
     assert torch.equal(pair["fixed"][0].as_tensor(), SCAN)

@@ -52,7 +52,9 @@ def finish(folder: Path) -> None:
 def test_a_single_pair_writes_into_the_output_folder_itself(scan: Callable[[str], Path], tmp_path: Path) -> None:
     fixed, moving, out = scan("inhale.nii.gz"), scan("exhale.mha"), tmp_path / "new" / "out"
     pairs = pairs_to_register(output_dir=out, pair=PairFiles(fixed=fixed, moving=moving))
-    assert pairs == [{"name": "inhale", "fixed": str(fixed), "moving": str(moving), "output_dir": str(out)}]
+    files = {"fixed": str(fixed), "moving": str(moving)}
+    assert json.loads(pairs[0].pop("given")) == files
+    assert pairs == [{"name": "inhale", "output_dir": str(out), **files}]
     assert out.is_dir()
 
 

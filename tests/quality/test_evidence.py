@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from bundle.quality import gather_evidence
+from bundle.quality import examine, gather_evidence
 from bundle.transforms import ResultsOnNativeGridsd, ResultsOnNetworkGridd
 from tests.grids import make_affine, rotation
 from tests.quality.test_vessel_residual import vessels
@@ -104,3 +104,12 @@ def test_volumes_and_missing_lungs_are_counted() -> None:
     found = gather_evidence({**pair, "moving_lungs_found": torch.tensor(False)})
     assert found.lungs_missing == 1.0
     assert found.volume_ratio == pytest.approx(math.prod(SHAPE) / (28 * 24 * 28))
+
+
+def test_the_evidence_summarises_the_residuals() -> None:
+    evidence, residuals = examine(make_pair(vessels(), (0.0, 0.0, 2.0)))
+    shifts_mm = residuals.vessels.matched_shift_mm
+    assert evidence.vessel_residual_mm == pytest.approx(float(shifts_mm.quantile(0.75)))
+    assert evidence.inverse_consistency_mm == pytest.approx(float(residuals.inverse_mm.quantile(0.95)))
+    assert shifts_mm.median() == pytest.approx(6.0, abs=1.0)  # the shift that was wrongly added
+    assert len(residuals.inverse_mm) > 1000

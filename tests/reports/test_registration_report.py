@@ -60,6 +60,16 @@ def test_every_stage_of_the_landmarks_is_scored_in_mm(pair: dict[str, Any], weig
     assert json.loads(json.dumps(report)) == report
 
 
+def test_the_report_holds_what_a_repetition_needs(pair: dict[str, Any], weights: Path) -> None:
+    given = {"fixed": "/data/inhale.nii.gz", "fixed_mask": "/data/lungs.mha", "landmark_system": "lps"}
+    report = registration_report({**pair, "given": json.dumps(given)}, weights, make_recipe(), {"refine": "none"})
+    assert report["files"] == given
+    assert report["sha256"] == {"fixed": "1", "moving": "2"}
+    assert report["settings"]["window_hu"] == {"low": -1000.0, "high": -100.0}
+    assert report["settings"]["refine"] == "none"
+    assert registration_report(pair, weights, make_recipe())["files"] == {}  # scans in memory
+
+
 def test_dice_is_there_where_it_was_measured(pair: dict[str, Any], weights: Path) -> None:
     assert registration_report(pair, weights, make_recipe())["lung_dice"] == {}
     dice = {"none": 0.5, "aligned": 0.75, "registered": 0.875}

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged
+from PIL import Image
 from torch import Tensor
 
 from bundle.data import PairFiles, pairs_to_register
@@ -51,6 +52,8 @@ FILES = [
     "moving_landmarks.csv",
     "moving_landmarks.mrk.json",
     "overview.png",
+    "quality.json",
+    "report.html",
     "report.json",
     "transform.h5",
     "warped.nii.gz",
@@ -170,7 +173,8 @@ def test_simpleitk_carries_the_landmarks_through_the_itk_transform(register: Reg
 
 def test_another_extra_is_refused_before_any_work(weights: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"write: expected some of displacement, inverse, transform, got \['transform', 'everything'\]"
+        ValueError,
+        match=r"write: expected some of displacement, inverse, dicom, transform, got \['transform', 'everything'\]",
     ):
         SaveRegistrationd(weights=weights, recipe=make_recipe(), write=["transform", "everything"])
 
@@ -397,7 +401,7 @@ def test_two_runs_into_one_folder_leave_the_results_of_one(
     def draw(path: Path, **_: Any) -> None:
         started.set()
         time.sleep(0.5)
-        path.write_text("picture")
+        Image.new("RGB", (2, 2)).save(path)
 
     monkeypatch.setattr(save_registration, "draw_overview", draw)
     other = threading.Thread(target=save, args=(first, weights))

@@ -175,3 +175,35 @@ def test_a_header_fault_is_told_before_torch_is_loaded(options: list[str], tmp_p
     assert options or (process.returncode == REFUSED and len(shown.splitlines()) == 1)
     assert usage.ru_utime + usage.ru_stime < CPU_LIMIT_S
     assert not (tmp_path / "out").exists()
+
+
+def stack(output: str, inputs: list[str] | None = None, seed: int = 0) -> None:
+    """Stack INPUTS in OUTPUT."""
+    print(f"stack {inputs} {output} {seed}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--inputs", "a", "1e5", "--output", "o"],
+        ["--output", "o", "--inputs", "a,1e5"],
+        ["--inputs=a,1e5", "--output=o"],
+        ["o", "--inputs", "a", "1e5"],
+    ],
+)
+def test_a_list_takes_several_words_or_one_with_commas(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    run(stack, arguments=words)
+    assert capsys.readouterr().out == "stack ['a', '1e5'] o 0\n"
+
+
+def test_names_with_commas_are_kept_in_several_words(capsys: pytest.CaptureFixture[str]) -> None:
+    run(stack, arguments=["--inputs", "a,b.nii", "c d.nii", "--output", "o", "--seed", "2"])
+    assert capsys.readouterr().out == "stack ['a,b.nii', 'c d.nii'] o 2\n"
+
+
+@pytest.mark.parametrize("words", [["--inputs", "--output", "o"], ["--output", "o", "--inputs"], ["--inputs", "a,"]])
+def test_a_list_without_a_value_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(stack, arguments=words)
+    assert stopped.value.code == REFUSED
+    assert "--inputs: expected one or more values" in capsys.readouterr().err.splitlines()[-1]

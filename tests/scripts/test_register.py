@@ -2,12 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+import torch
+from monai.transforms import Orientation
 
+from bundle.geometry import apply_affine
+from bundle.io import check_header, read_image, read_transform, transform_points
 from bundle.networks import RRN
+from scripts.apply import apply
 from scripts.cli import run
 from scripts.register import register
 from tests.formats.dicom.conftest import write_series
+from tests.io.conftest import write_dicom_series
 from tests.recipes import save_weights
 
 
@@ -29,9 +37,52 @@ def test_register_writes_everything_the_readme_promises(small_phantoms: Path, tm
         "moving_landmarks.csv",
         "moving_landmarks.mrk.json",
         "overview.png",
+        "quality.json",
+        "report.html",
         "report.json",
         "transform.h5",
     }
+
+
+@pytest.mark.slow
+def test_dicom_results_are_read_back_to_the_same_transform(small_phantoms: Path, tmp_path: Path) -> None:
+    """The object alone warps the moving series as the ITK file does: to within the rounding of that file."""
+    for key in ("fixed", "moving"):
+        scan = Orientation(axcodes="LPS", labels=None)(read_image(small_phantoms / "test_00" / f"{key}.nii.gz"))
+        voxels = scan[0].as_tensor().round().short().numpy() + 1024
+        write_dicom_series(tmp_path / key, voxels, scan.affine, intercept=-1024, PatientID="17")
+    scans = {key: str(tmp_path / key) for key in ("fixed", "moving")}
+    out = tmp_path / "out"
+    register(**scans, output_dir=str(out), write="dicom", spacing_mm=4.0)
+    grid = check_header(tmp_path / "fixed")
+    assert len(list((out / "warped_dicom").iterdir())) == grid.shape[2]
+    vox = np.random.default_rng(0).uniform(0, np.array(grid.shape) - 1, (500, 3))
+    points_mm = apply_affine(grid.affine, torch.from_numpy(vox))
+    files = [out / name for name in ("transform.h5", "registration.dcm")]
+    expected, found = (transform_points(read_transform(file), points_mm) for file in files)
+    assert (expected - points_mm).norm(dim=1).mean() > 5.0
+    assert (expected - found).norm(dim=1).max() <= 0.05
+    warped = []
+    for file in files:
+        output = str(tmp_path / "warped.nii.gz")
+        apply(str(file), scans["moving"], output, reference=scans["fixed"], image="linear")
+        warped.append(nib.load(output).get_fdata())
+    assert np.percentile(np.abs(warped[0] - warped[1]), 99) < 20.0  # HU, at edges: 0.03 mm
+    assert np.abs(warped[0] - warped[1]).mean() < 1.0
+
+
+def test_dicom_results_of_other_scans_are_refused_at_once(
+    small_phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_series(tmp_path / "a")
+    moving = str(small_phantoms / "test_00" / "moving.nii.gz")
+    scans = ["--fixed", str(tmp_path / "a"), "--moving", moving, "--output_dir", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stopped:
+        run(register, arguments=[*scans, "--write", "dicom"])
+    assert stopped.value.code == 2
+    reason = capsys.readouterr().err.splitlines()[-1]
+    assert reason.startswith(f"{moving}: expected a DICOM folder or file, found another")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_series_of_a_disc_are_listed_before_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

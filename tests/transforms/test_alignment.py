@@ -246,6 +246,19 @@ def test_labels_of_both_lungs_replace_the_masks_and_are_dropped() -> None:
     assert not set(labels) & set(result)
 
 
+@pytest.mark.parametrize(("shift_mm", "is_used"), [(0.0, True), (60.0, False)], ids=["a good one", "a wrong one"])
+def test_a_start_is_used_if_it_covers_more_lung_than_the_centroids(shift_mm: float, is_used: bool) -> None:
+    scan = render(Chest())
+    lungs = lungs_of(Chest(), scan)
+    lower = lungs.clone()
+    lower[:, :, :, 21:] = 0  # the fixed lungs lack their upper half: the centroids do not correspond
+    start = IDENTITY.clone()
+    start[0, 3] = shift_mm
+    without = align_lungs(scan, scan, lower, lungs, method="centroid")
+    found = align_lungs(scan, scan, lower, lungs, method="centroid", start=start)
+    torch.testing.assert_close(found, start if is_used else without)
+
+
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(ValueError, match=r"method: expected one of .*affine.*, got 'rigid'"):
         InitialAlignmentd(method="rigid")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from bundle.formats.dicom.grid import Grid
 from bundle.formats.dicom.instances import is_dicom
 from bundle.formats.dicom.syntax import is_decoded_by_gdcm, syntax_name
 from bundle.formats.dicom.volume import DicomVolume, find_volume
+from bundle.formats.dicom.volumes import find_volumes
 
 __all__ = [
     "OPTIONS",
@@ -13,6 +14,7 @@ __all__ = [
     "Frame",
     "Grid",
     "find_volume",
+    "find_volumes",
     "is_decoded_by_gdcm",
     "is_dicom",
     "syntax_name",

@@ -41,6 +41,13 @@ def choose_series(
     raise ValueError(f"{path}: expected one {found[0].modality} series, found {len(found)}; {hint}:\n{listing}")
 
 
+def series_matching(choice: str | None, all_series: Sequence[Series]) -> list[Series]:
+    """The volumes that match a choice, or without one all; CT goes before other modalities."""
+    pattern = split_choice(choice, [text for series in all_series for text in series.descriptions])[0]
+    matching = _matching(pattern, all_series)[0]
+    return [series for series in matching if series.modality == "CT"] or matching
+
+
 def choose_phase(
     path: str | Path, series: Series, choice: str | None = None, *, option: str = OPTIONS
 ) -> tuple[str, list[Frame]]:

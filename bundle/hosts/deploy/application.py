@@ -16,7 +16,7 @@ from bundle.hosts.deploy.operators import (
     PairReaderOperator,
     RegistrationOperator,
 )
-from bundle.hosts.deploy.source import Source
+from bundle.io.dicom_objects import Source
 
 BUNDLE_ROOT = Path(__file__).resolve().parents[3]
 

@@ -28,15 +28,12 @@ from monai.deploy.operators.monai_bundle_inference_operator import (
 from monai.transforms import EnsureChannelFirstd
 from torch import Tensor
 
-from bundle.hosts.deploy.derived_series import contributing_slices, write_derived_series
-from bundle.hosts.deploy.source import Source
-from bundle.hosts.deploy.spatial_registration import write_spatial_registration
-from bundle.io import check_weights, read_image, read_recipe
-from bundle.io.headers import affine_from_itk
+from bundle.io import ImageHeader, check_weights, read_image, read_recipe
+from bundle.io.dicom_objects import Source, registration_field, write_dicom_results
 from bundle.transforms import world_transform
 
 SCANS = ("fixed", "moving")
-RESULTS = ("warped", "displacement_mm")
+RESULTS = ("warped", "displacement_mm", "field_mm", "field_affine")
 
 
 class PairReaderOperator(Operator):
@@ -140,9 +137,11 @@ class RegistrationOperator(MonaiBundleInferenceOperator):
 
     def post_process(self, data: Tensor, *, preprocessed_inputs: dict[str, Any]) -> dict[str, Any]:
         pair = self._postproc({**preprocessed_inputs, "pred": data})
-        fixed = pair["fixed"]
-        displacement_mm = world_transform(pair).displacement_mm(fixed.shape[1:], fixed.affine)
-        return {**pair, "displacement_mm": MetaTensor(displacement_mm, affine=fixed.affine)}
+        fixed, transform = pair["fixed"], world_transform(pair)
+        displacement_mm = transform.displacement_mm(fixed.shape[1:], fixed.affine)
+        field_mm, field_affine = registration_field(transform, ImageHeader.of(fixed).corners_mm)
+        field = {"field_mm": field_mm, "field_affine": field_affine}
+        return {**pair, "displacement_mm": MetaTensor(displacement_mm, affine=fixed.affine), **field}
 
 
 class DicomWriterOperator(Operator):
@@ -163,11 +162,5 @@ class DicomWriterOperator(Operator):
             spec.input(key)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        warped, displacement_mm = (op_input.receive(key) for key in RESULTS)
-        fixed, moving = (self.pair[key].slices for key in SCANS)
-        fixed_affine, moving_affine = (affine_from_itk(*self.pair[key].volume.grid[1:]).numpy() for key in SCANS)
-        sources = contributing_slices(displacement_mm, fixed_affine, moving_affine, num_moving=len(moving))
-        folder = self.output_dir / "warped_dicom"
-        folder.mkdir()
-        write_derived_series(folder, warped[0], fixed, moving, sources)
-        write_spatial_registration(self.output_dir / "registration.dcm", displacement_mm, fixed_affine, fixed, moving)
+        warped, *fields = (op_input.receive(key) for key in RESULTS)
+        write_dicom_results(self.output_dir, warped[0], *fields, *(self.pair[key] for key in SCANS))

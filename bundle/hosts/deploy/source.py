@@ -1,24 +1,14 @@
-"""The DICOM slices that a registration was made from."""
+"""The DICOM series that a registration is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-import pydicom
-from pydicom import Dataset
-
-from bundle.formats.dicom import DicomVolume, Frame, find_volume
+from bundle.formats.dicom import find_volume
+from bundle.io.dicom_objects import Source, slice_headers
 
 CT = "CT"
-
-
-class Source(NamedTuple):
-    """A scan before its voxels are read: its volume, and the header of each of its slices."""
-
-    volume: DicomVolume
-    slices: list[Dataset]
 
 
 def find_pair(folder: Path, series: Mapping[str, str]) -> dict[str, Source]:
@@ -43,25 +33,3 @@ def find_pair(folder: Path, series: Mapping[str, str]) -> dict[str, Source]:
     if patients[0] != patients[1]:
         raise ValueError(f"{folder}: fixed and moving series: expected one patient, got PatientID {patients}")
     return pair
-
-
-def slice_headers(frames: Sequence[Frame]) -> list[Dataset]:
-    """Header of each frame, without pixels, as that of a file with one slice.
-
-    A frame of a multi-frame file carries its number as ReferencedFrameNumber.
-    """
-    headers: dict[str, Dataset] = {}
-    slices = []
-    for frame in frames:
-        if frame.file not in headers:
-            headers[frame.file] = pydicom.dcmread(frame.file, stop_before_pixels=True, force=True)
-        header = headers[frame.file]
-        if frame.count > 1:
-            header = Dataset()
-            header.update(headers[frame.file])
-            header.ReferencedFrameNumber = frame.index + 1
-            header.ImagePositionPatient = list(frame.position or ())
-            header.ImageOrientationPatient = list(frame.cosines or ())
-            header.PixelSpacing = list(frame.spacing or ())[::-1]
-        slices.append(header)
-    return slices

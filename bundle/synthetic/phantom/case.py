@@ -76,7 +76,7 @@ def make_phantom(
     people, breaths, trees, grids, noises = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5))
     anatomy = draw_anatomy(people, body_scale=body_scale)
     structures = grow_structures(trees, anatomy)
-    landmarks = _pick_landmarks(anatomy, structures.forks_mm)
+    landmarks = pick_landmarks(anatomy, structures.forks_mm)
     transform = draw_breathing(
         breaths,
         anatomy,
@@ -89,9 +89,9 @@ def make_phantom(
     scene = Scene(anatomy, transform, draw_parenchyma(people, anatomy), structures)
     inhale = np.concatenate([np.stack(lung.cloud(), axis=1) for lung in anatomy.lungs])
     exhale = np.stack(transform.forward(*inhale.T), axis=1)
-    fixed_shape, fixed_affine = _draw_grid(grids, inhale, np.array(spacing_mm))
+    fixed_shape, fixed_affine = draw_grid(grids, inhale, np.array(spacing_mm))
     zoom = np.array([1.0, 1.0, 0.0]) * grids.uniform(-0.05, 0.08) + 1.0
-    moving_shape, moving_affine = _draw_grid(grids, exhale, np.array(spacing_mm) * zoom)
+    moving_shape, moving_affine = draw_grid(grids, exhale, np.array(spacing_mm) * zoom)
     fixed_hu, fixed_mask = render(scene, fixed_shape, fixed_affine, exhale=False)
     moving_hu, moving_mask = render(scene, moving_shape, moving_affine, exhale=True)
     grid = grid_points(fixed_shape, fixed_affine)
@@ -112,7 +112,7 @@ def make_phantom(
     )
 
 
-def _draw_grid(
+def draw_grid(
     rng: np.random.Generator, lungs_mm: Array, spacing_mm: Array
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
     """Draw a field of view around lung points (N, 3): shape and axis-aligned affine."""
@@ -125,7 +125,7 @@ def _draw_grid(
     return (int(shape[0]), int(shape[1]), int(shape[2])), affine
 
 
-def _pick_landmarks(anatomy: Anatomy, forks: NDArray[np.float64]) -> NDArray[np.float64]:
+def pick_landmarks(anatomy: Anatomy, forks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Farthest-point sample (300, 3) of the bifurcations deeper than `LANDMARK_DEPTH_MM` in the lungs."""
     depth = np.full(len(forks), -1.0)
     for lung in anatomy.lungs:

@@ -7,8 +7,8 @@ import pytest
 
 from bundle.io import check_header
 from tests.formats.dicom.conftest import write_enhanced
-from tests.hosts.deploy.conftest import Series
 from tests.hosts.deploy_app import ROOT, needs_deploy, run_python
+from tests.io.dicom_objects.conftest import Series
 
 pytestmark = [pytest.mark.slow, needs_deploy]
 

@@ -3,13 +3,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bundle.formats.dicom import find_volume
-from bundle.hosts.deploy.source import find_pair, slice_headers
-from tests.formats.dicom.conftest import edit, write_enhanced
-from tests.hosts.deploy.conftest import MOVING_SHAPE, Series, make_series
+from bundle.hosts.deploy.source import find_pair
+from tests.formats.dicom.conftest import edit
+from tests.io.dicom_objects.conftest import MOVING_SHAPE, Series, make_series
 
 PAIR = {"fixed": "inhale", "moving": "exhale"}
 
@@ -24,17 +22,6 @@ def test_the_headers_of_a_pair_come_in_the_order_of_their_positions(
         found = [header.SOPInstanceUID for header in pair[key].slices]
         assert found == [slice_.SOPInstanceUID for slice_ in series.slices]
         assert "PixelData" not in pair[key].slices[0]
-
-
-def test_frames_of_a_multi_frame_file_have_headers_as_slices_have(fixed: Series, tmp_path: Path) -> None:
-    order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
-    write_enhanced(tmp_path / "enhanced.dcm", sorted(fixed.folder.iterdir()), order)
-    headers = slice_headers(find_volume(tmp_path / "enhanced.dcm").frames)
-    for index, (header, slice_) in enumerate(zip(headers, fixed.slices, strict=True)):
-        assert header.ReferencedFrameNumber == order.index(index) + 1
-        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-            np.testing.assert_allclose(header[keyword].value, slice_[keyword].value, atol=1e-9)
-        assert header.PatientName == "Müller^Jörg"
 
 
 def test_two_phases_of_one_series_are_a_pair(tmp_path: Path) -> None:

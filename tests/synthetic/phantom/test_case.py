@@ -10,7 +10,7 @@ import torch
 from bundle.geometry import apply_affine, identity_vox, sample_vox
 from bundle.synthetic.dataset import FILES, write_pair
 from bundle.synthetic.phantom import PhantomCase, make_phantom
-from bundle.synthetic.phantom.case import DIRECTIONS, _draw_grid
+from bundle.synthetic.phantom.case import DIRECTIONS, draw_grid
 from bundle.synthetic.phantom.dataset import phantom_pair
 from tests.synthetic.phantom.conftest import SPACING_MM
 
@@ -52,7 +52,7 @@ def test_grids_differ_in_direction_and_hold_the_lungs_with_a_margin() -> None:
     lungs = np.array([[-100.0, -90.0, -110.0], [120.0, 80.0, 130.0]])
     signs = set()
     for seed in range(8):
-        shape, affine = _draw_grid(np.random.default_rng(seed), lungs, np.array([2.0, 3.0, 4.0]))
+        shape, affine = draw_grid(np.random.default_rng(seed), lungs, np.array([2.0, 3.0, 4.0]))
         signs.add(tuple(np.sign(np.diag(affine)[:3]).astype(int).tolist()))
         vox = to_vox(lungs, affine)
         assert (vox > 2).all()

@@ -11,8 +11,8 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
 
-from bundle.hosts.deploy.instance import carry, coded, identify, new_series, refer, references
-from bundle.io import atomic_path
+from bundle.io.atomic import atomic_path
+from bundle.io.dicom_objects.instance import carry, coded, identify, new_series, refer, references
 from bundle.io.images import as_stored
 
 SERIES_NUMBER = 9001

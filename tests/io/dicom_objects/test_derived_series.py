@@ -7,8 +7,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from bundle.hosts.deploy.derived_series import contributing_slices, write_derived_series
-from tests.hosts.deploy.conftest import FIXED_SHAPE, Series
+from bundle.io.dicom_objects.derived_series import contributing_slices, write_derived_series
+from tests.io.dicom_objects.conftest import FIXED_SHAPE, Series
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pydicom
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
 
-from bundle.hosts.deploy.instance import coded, identify, new_series, refer, references
-from tests.hosts.deploy.conftest import Series
+from bundle.io.dicom_objects.instance import coded, identify, new_series, refer, references
+from tests.io.dicom_objects.conftest import Series
 
 
 def test_a_new_series_carries_patient_study_and_frame_of_reference_and_survives_another_character_set(

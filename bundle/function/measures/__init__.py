@@ -1,0 +1,1 @@
+"""What is measured in each place of the lungs."""

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.reports.html import write_index
+from tests.reports.html.registered import make_registered, write_page
+from tests.reports.html.test_page import HOSTILE, Elements
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Result folders of every verdict, an unfinished one, one with a damaged report and one of an early version."""
+    folder = tmp_path_factory.mktemp("results")
+    pair = make_registered(with_landmarks=True)
+    for name, verdict in (("a", "ok"), ("b #1 100%", "failed"), ("c", "check")):
+        reasons = [] if verdict == "ok" else [HOSTILE]
+        write_page(folder / name, pair, name=f"pair {name}", verdict=verdict, reasons=reasons)
+    (folder / "d").mkdir()
+    (folder / "e").mkdir()
+    (folder / "e" / "report.json").write_text('{"verdict": "ok"')
+    (folder / "f").mkdir()
+    (folder / "f" / "report.json").write_text(json.dumps({"name": HOSTILE, "verdict": "ok", "reasons": []}))
+    (folder / "f" / "overview.png").write_text("no picture")
+    (folder / ".hidden").mkdir()
+    (folder / "verdicts.csv").write_text("verdict\n")
+    return folder
+
+
+def rows_of(text: str) -> list[list[tuple[str, dict[str, Any]]]]:
+    """The elements of each row of the table's body."""
+    rows: list[list[tuple[str, dict[str, Any]]]] = []
+    for tag, attributes in Elements(text[text.index("<tbody>") :]).found:
+        if tag == "tr":
+            rows.append([])
+        elif rows:
+            rows[-1].append((tag, attributes))
+    return rows
+
+
+def test_the_worst_come_first_and_incomplete_folders_are_listed(results: Path) -> None:
+    text = write_index(results).read_text()
+    cells = [attributes.get("class") or "" for row in rows_of(text) for _, attributes in row]
+    states = [cell.split()[1] for cell in cells if cell.startswith("state ")]
+    assert states == ["failed", "incomplete", "incomplete", "check", "ok", "ok"]
+    assert "1 failed, 2 incomplete, 1 check, 2 ok" in text
+    assert "no report.json: unfinished" in text
+    assert "report.json cannot be read" in text
+
+
+def test_links_lead_to_the_reports_whatever_the_names(results: Path) -> None:
+    links = [attributes["href"] for tag, attributes in Elements(write_index(results).read_text()).found if tag == "a"]
+    assert links == ["b%20%231%20100%25/report.html", "c/report.html", "a/report.html", "f/overview.png"]
+
+
+def test_names_and_reasons_are_text(results: Path) -> None:
+    text = write_index(results).read_text()
+    found = Elements(text).found
+    assert [tag for tag, _ in found].count("script") == 1
+    assert [tag for tag, _ in found].count("img") == 3  # the damaged picture has no thumbnail
+    assert not [name for _, attributes in found for name in attributes if name.startswith("on")]
+
+
+def test_numbers_are_those_of_the_reports(results: Path) -> None:
+    rows = rows_of(write_index(results).read_text())
+    (row,) = [row for row in rows if any(attributes.get("href") == "a/report.html" for _, attributes in row)]
+    report = json.loads((results / "a" / "report.json").read_text())
+    values = [float(attributes["data-value"]) for _, attributes in row if attributes.get("class") == "number"]
+    scores, lncc = report["scores"], report["lncc"]
+    residual = report["evidence"]["vessel_residual_mm"]
+    expected = [scores["tre_mm"], scores["tre_aligned_mm"], residual, lncc["registered"], lncc["aligned"]]
+    assert values == [*expected, scores["folding_percent"], scores["time_s"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("missing", r"missing: no such folder"),
+        ("d", r"d: expected a folder with a result folder for each pair; this one holds no folder with a report\.json"),
+        ("a", r"a: expected a folder with .* this one is the result folder of one pair"),
+    ],
+)
+def test_other_folders_are_refused(path: str, message: str, results: Path) -> None:
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        write_index(results / path)
+    assert not (results / path / "index.html").exists()
