@@ -17,7 +17,7 @@ from bundle.data import FUNCTION_REPORT
 from bundle.function.breath import Breath, make_breath
 from bundle.function.exhale import find_exhale, lung_size
 from bundle.function.maps import MapKind, MapOptions, compute_maps, rounded
-from bundle.function.measures.response import CLASSES, COLOURS
+from bundle.function.measures.response import CLASSES, COLOURS, FILTERS
 from bundle.function.pictures import MapPictures
 from bundle.function.regions import find_regions
 from bundle.function.report import SUMMARY, LungPair, function_report
@@ -59,7 +59,8 @@ def write_lung_function(
     with locked_folder(folder):
         _remove_earlier(folder)
         rows, drawn, files = region_totals(breath, regions), [], []
-        note = f"exhale to inhale, exhale = {exhale.scan} scan"
+        smoothing = f"Gaussian, sigma {options.smooth_mm:g} mm (response map: {FILTERS[options.prm_filter]})"
+        note = f"exhale to inhale, exhale = {exhale.scan} scan; {smoothing}"
         pictures = MapPictures(breath, note)
         for kind, values in ahead(compute_maps(breath, options)):
             values = values if kind.name == "prm" else rounded(kind, values)
