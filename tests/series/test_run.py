@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from bundle.io import write_image, write_landmarks_csv
+from bundle.io.atomic import locked_folder
 from bundle.series import members_of_files, register_series
 from bundle.series.results import RESULTS
 from bundle.series.run import lung_volumes_ml
@@ -52,6 +55,24 @@ def test_everything_is_written_and_listed(finished: tuple[Path, dict[str, Any]])
     assert "water.nii.gz: found values from" in rows["water"]["reasons"]
     assert rows[report["reference"]]["verdict"] == "reference"
     assert float(rows[report["reference"]]["mean_mm"]) == 0.0
+
+
+def test_a_second_run_waits_for_the_first_and_skips_what_it_finished(
+    finished: tuple[Path, dict[str, Any]], scans: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, report = finished
+    reports = {path: path.stat().st_mtime_ns for path in folder.glob("*/report.json")}
+    arguments = {"reference": report["reference"], "transitivity": 0, "options": COARSE}
+    with ThreadPoolExecutor(1) as pool:
+        with locked_folder(folder):  # the first run
+            second = pool.submit(register_series, members_of_files(scans), folder, **arguments)
+            while "another process is writing to this folder" not in caplog.text:
+                assert not second.done()
+                time.sleep(0.02)
+            assert json.loads((folder / "series.json").read_text()) == report
+        assert second.result()["reference"] == report["reference"]
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/report.json")} == reports
+    (folder / "series.json").write_text(json.dumps(report, indent=2))
 
 
 def test_the_reference_is_nearest_the_mean_volume(finished: tuple[Path, dict[str, Any]], scans: list[Path]) -> None:
