@@ -32,9 +32,10 @@ measured</b>. Voxel sizes: {escape(voxels)}.</p>
 {rows}
 </tbody>
 </table>
-<p class="note">Tolerances: {escape(sheet["source"])}, for radiotherapy; where they name the voxel size, the largest of
-both scans counts, but between 2 and 3 mm. It gives no tolerance for the Hausdorff distance and the largest Jacobian.
-Contours are measured by <code>python -m scripts.quality</code>. The numbers are in quality.json.</p>
+<p class="note">Limits of the TRE: {escape(sheet["source"])}, for radiotherapy. The other limits are set after that
+report and not quoted from it; where they name the voxel size, the largest of both scans counts, but between 2 and 3 mm.
+None is set for the Hausdorff distance and the largest Jacobian. Contours are measured by
+<code>python -m scripts.quality</code>. The numbers are in quality.json.</p>
 <div class="sign"><div>name of the reader</div><div>initials</div><div>date</div>
 <div class="comments">comments</div><div class="comments"></div></div>
 </section>"""
