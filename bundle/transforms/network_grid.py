@@ -118,6 +118,8 @@ class NetworkGridd(Transform):
             height, width, depth = spatial_size  # JSON gives a list
             self.grid = partial(resized_grid, spatial_size=(height, width, depth), margin_mm=margin_mm)
         elif spacing_mm is not None:
+            if not spacing_mm > 0:
+                raise ValueError(f"spacing_mm: expected the size of a voxel above 0 mm, got {spacing_mm:g}")
             self.grid = partial(
                 cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm, max_voxels=max_voxels
             )
