@@ -66,7 +66,7 @@ def write_report_page(pair: Pair, folder: Path, report: Mapping[str, Any]) -> No
     charts, overview = error_chart(pair, residuals), folder / "overview.png"
     text = report_page(report, sheet, report_volumes(pair), charts, overview, function_section(folder))
     with atomic_path(folder / PAGE) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")  # paths may hold other bytes
 
 
 def report_page(
