@@ -58,7 +58,7 @@ def lung_function(
     check_files({"lobes": lobes, "fixed": fixed, "moving": moving}, {"result": result})
     from bundle.data import FUNCTION_FOLDER, ResultFolder
     from bundle.function import MapOptions, ResponseThresholds, lung_pair, summary_line, write_lung_function
-    from bundle.io import fit_mask, make_folder, read_labels
+    from bundle.io import check_whole_numbers, fit_mask, make_folder, read_labels
     from bundle.reports.html import LUNG_FUNCTION, PAGE, check_section, replace_function
 
     options = MapOptions(
@@ -80,7 +80,11 @@ def lung_function(
         check_section(page, LUNG_FUNCTION)
     make_folder(folder)
     pair = lung_pair(opened)
-    labels = fit_mask(read_labels(lobes), pair.fixed) if lobes else None
+    labels = None
+    if lobes:
+        labels = read_labels(lobes)
+        check_whole_numbers(labels, lobes)
+        labels = fit_mask(labels, pair.fixed)
     report = write_lung_function(folder, pair, options, lobes=labels, lobe_names=names)
     if has_page:
         replace_function(Path(result), page)

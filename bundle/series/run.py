@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from bundle import __version__
 from bundle.geometry import spacing_mm
-from bundle.io import ImageHeader, atomic_path, make_folder, read_labels, read_landmarks
+from bundle.io import ImageHeader, atomic_path, check_whole_numbers, make_folder, read_labels, read_landmarks
 from bundle.io.atomic import locked_folder
 from bundle.lung import find_lungs
 from bundle.refusals import reason_of
@@ -171,9 +171,12 @@ def register_neighbours(
 
 def _read_labels(file: str | Path, scan: MetaTensor) -> MetaTensor:
     labels, header = read_labels(file), ImageHeader.of(scan)
+    check_whole_numbers(labels, file)
     inside = (labels[0].as_tensor() > 0).nonzero()
     points_mm = inside.double() @ labels.affine[:3, :3].double().T + labels.affine[:3, 3].double()
-    if not len(points_mm) or not header.contains(points_mm).all():
+    if not len(points_mm):
+        raise ValueError(f"{file}: expected labels above 0, found none")
+    if not header.contains(points_mm).all():
         what = f"{int((~header.contains(points_mm)).sum())} of {len(points_mm)} voxels of labels outside"
         raise ValueError(f"{file}: expected labels inside the reference {header.path}, found {what}")
     return labels

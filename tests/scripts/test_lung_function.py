@@ -83,6 +83,14 @@ def test_a_failed_registration_ends_with_its_reason(phantom: Phantom, tmp_path: 
     assert not (folder / "lung_function").exists()
 
 
+def test_lobes_between_whole_numbers_are_refused(phantom: Phantom, lobes: Path, tmp_path: Path) -> None:
+    image = sitk.Cast(sitk.ReadImage(lobes), sitk.sitkFloat32) * 1.25
+    sitk.WriteImage(image, tmp_path / "smooth.nrrd")
+    with pytest.raises(ValueError, match=r"smooth\.nrrd: expected whole numbers, one for each label, found"):
+        lung_function(str(phantom.inhale_fixed), lobes=str(tmp_path / "smooth.nrrd"), output_dir=str(tmp_path / "out"))
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def test_names_of_lobes_are_checked(phantom: Phantom, lobes: Path) -> None:
     with pytest.raises(ValueError, match="--lobe_names: expected NUMBER=NAME, separated by commas, got 'upper'"):
         lung_function(str(phantom.inhale_fixed), lobes=str(lobes), lobe_names="upper")

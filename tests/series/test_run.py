@@ -108,6 +108,8 @@ def test_neighbours_are_compared_with_the_way_through_the_reference(finished: tu
         ({"transitivity": -1}, "--transitivity: expected a number of pairs, 0 or more, got -1"),
         ({"reference": "p0", "landmarks": "far.csv"}, r"far\.csv: 1 of 2 landmarks lie outside .*p0\.nii\.gz"),
         ({"reference": "p0", "labels": "far.nii.gz"}, r"far\.nii\.gz: expected labels inside .* 8 of 8 voxels"),
+        ({"reference": "p0", "labels": "empty.nii.gz"}, r"empty\.nii\.gz: expected labels above 0, found none"),
+        ({"reference": "p0", "labels": "half.nii.gz"}, r"half\.nii\.gz: expected whole numbers, .* found 1\.5"),
         ({"reference": "water", "options": COARSE}, "no member could be registered to water: p0: "),
     ],
 )
@@ -119,6 +121,8 @@ def test_what_cannot_work_is_refused(scans: list[Path], tmp_path: Path, options:
     labels = np.zeros(SHAPE, np.uint8)
     labels[20:22, 20:22, 20:22] = 1
     write_image(tmp_path / "far.nii.gz", labels, far, dtype=np.uint8)
+    write_image(tmp_path / "empty.nii.gz", 0 * labels, grid_of(0), dtype=np.uint8)
+    write_image(tmp_path / "half.nii.gz", 1.5 * labels, grid_of(0), dtype=np.float32)
     given = {key: str(tmp_path / value) if key in ("landmarks", "labels") else value for key, value in options.items()}
     members = members_of_files([scans[0], scans[4]])
     members_named = members_of_files(scans) if options.get("reference") == "p9" else members
