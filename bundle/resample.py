@@ -128,7 +128,9 @@ def _resample_slab(volume: Tensor, points_vox: Tensor, fill: float) -> Tensor:
     return sample_rows(volume, points_vox).where(inside, fill)
 
 
-def coarsen(scan: MetaTensor, target_mm: float | tuple[float, float, float]) -> MetaTensor:
+def coarsen(
+    scan: MetaTensor, target_mm: float | tuple[float, float, float], within_vox: Tensor | None = None
+) -> MetaTensor:
     """Average the voxels of a scan, in RAS axis order, into blocks no larger than `target_mm`.
 
     Averaging avoids aliasing of noise and small vessels. The axis order is made canonical first: the same anatomy
@@ -137,9 +139,12 @@ def coarsen(scan: MetaTensor, target_mm: float | tuple[float, float, float]) -> 
     Args:
         scan: (C, H, W, D) with its affine.
         target_mm: target voxel size, one for all axes or one each along R, A and S.
+        within_vox: (2, 3), ends of a box in voxels of the scan: only blocks that interpolation in it reads are made.
     Returns: (C, h, w, d) float32, its affine at the block centres; voxels outside whole blocks are dropped.
     """
-    affine, sides = scan.affine.double(), scan.shape[1:]
+    order = sorted(range(3), key=lambda axis: -scan.stride(axis + 1))  # slabs below are compact in memory
+    voxels, affine = scan.as_tensor().permute(0, *[axis + 1 for axis in order]), scan.affine.double()[:, [*order, 3]]
+    sides = voxels.shape[1:]
     orientation = io_orientation(affine.numpy())  # RAS axis of each own axis, and -1 where it is flipped
     targets = torch.as_tensor(target_mm).expand(3)[orientation[:, 0].astype(int)]
     blocks = [
@@ -149,12 +154,20 @@ def coarsen(scan: MetaTensor, target_mm: float | tuple[float, float, float]) -> 
     firsts = [
         count % block if flip < 0 else 0 for count, block, flip in zip(sides, blocks, orientation[:, 1], strict=True)
     ]
+    counts = [count // block for count, block in zip(sides, blocks, strict=True)]
+    if within_vox is not None:
+        for axis, (low, high) in enumerate(within_vox.T[order].tolist()):
+            begin, end = ((place - firsts[axis]) // blocks[axis] for place in (low, high))
+            begin = int(min(max(begin - 1, 0), counts[axis] - 1))
+            counts[axis] = int(min(max(end + 2, begin + 1), counts[axis])) - begin
+            firsts[axis] += begin * blocks[axis]
     centre = torch.eye(4, dtype=torch.float64)
     centre[:3, :3] = torch.diag(torch.tensor(blocks, dtype=torch.float64))
     centre[:3, 3] = torch.tensor(firsts) + (torch.tensor(blocks, dtype=torch.float64) - 1) / 2
-    voxels = scan.as_tensor()[:, firsts[0] :, firsts[1] :, firsts[2] :]
-    coarse = torch.empty(scan.shape[0], *[count // block for count, block in zip(sides, blocks, strict=True)])
-    for start, stop in slabs([coarse.shape[1], blocks[0] * sides[1], sides[2]]):  # no copy of the whole scan
+    ends = [first + count * block for first, count, block in zip(firsts, counts, blocks, strict=True)]
+    voxels = voxels[(slice(None), *(slice(*part) for part in zip(firsts, ends, strict=True)))]
+    coarse = torch.empty(voxels.shape[0], *counts)
+    for start, stop in slabs([coarse.shape[1], blocks[0] * voxels.shape[2], voxels.shape[3]]):  # no copy of the scan
         rows = voxels[:, start * blocks[0] : stop * blocks[0]].unflatten(1, (stop - start, blocks[0]))
         coarse[:, start:stop] = F.avg_pool3d(rows.transpose(0, 1).float(), blocks)[:, :, 0].transpose(0, 1)
     return Orientation(axcodes="RAS", labels=None)(MetaTensor(coarse, affine=affine @ centre))

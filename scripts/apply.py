@@ -81,8 +81,10 @@ def apply(
         return
     from bundle.apply import outside_value, warp_labels, warp_scan
     from bundle.io import check_header, extend, invert_transform, read_image, read_labels, read_transform, write_image
+    from bundle.io.dicom_objects import check_frames
 
     grid = check_header(reference, reference_series)
+    check_frames(transform, fixed=(reference, reference_series), moving=(input, input_series), inverse=inverse)
     content = read_labels(input, input_series) if image is None else read_image(input, input_series)
     to_content = read_transform(transform)
     if inverse:

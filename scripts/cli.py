@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -122,9 +123,10 @@ def _with_values(words: Sequence[str], options: set[str], texts: set[str]) -> li
 def _with_lists(words: Sequence[str], lists: set[str]) -> list[str]:
     """The words with every list option and its values as one: `--moving A B`, or separated by commas, `--moving A,B`.
 
-    Raises: ValueError for a list option without a value.
+    A single value that is a file is not divided. Raises: ValueError for a list option without a value, or given twice.
     """
     joined: list[str] = []
+    given: set[str] = set()
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -132,10 +134,14 @@ def _with_lists(words: Sequence[str], lists: set[str]) -> list[str]:
             joined.append(word)
             continue
         name, is_joined, value = word.partition("=")
+        if name in given:  # fire would drop the first values
+            raise ValueError(f"{name}: expected once, with all its values after it, got it twice")
+        given.add(name)
         values = [value] if is_joined else []
         while rest and _option(rest[0]) is None:
             values.append(rest.pop(0))
-        values = values[0].split(",") if len(values) == 1 else values
+        if len(values) == 1 and not os.path.exists(values[0]):
+            values = values[0].split(",")
         if not values or "" in values:
             raise ValueError(f"{name}: expected one or more values, got {','.join(values) or 'none'}")
         joined.append(f"{name}={json.dumps(values)}")

@@ -32,7 +32,8 @@ def lung_function(
     """Write maps of ventilation, gas trapping and strain from the registration in the folder RESULT.
 
     Maps lie on the grid of the fixed scan; their direction is exhale to inhale, whichever scan is fixed. Formulas,
-    sources and limits: docs/lung_function.md. The last line says what was found.
+    sources and limits: docs/lung_function.md. The last line says what was found. Unless they go to
+    another folder, they also become a section of RESULT/report.html.
 
     Args:
         result: result folder of `python -m scripts.register`; its scans must be chest CTs in HU.
@@ -57,7 +58,8 @@ def lung_function(
     check_files({"lobes": lobes, "fixed": fixed, "moving": moving}, {"result": result})
     from bundle.data import FUNCTION_FOLDER, ResultFolder
     from bundle.function import MapOptions, ResponseThresholds, lung_pair, summary_line, write_lung_function
-    from bundle.io import fit_mask, make_folder, read_labels
+    from bundle.io import check_whole_numbers, fit_mask, make_folder, read_labels
+    from bundle.reports.html import LUNG_FUNCTION, PAGE, check_section, replace_function
 
     options = MapOptions(
         maps=maps,
@@ -72,10 +74,20 @@ def lung_function(
     opened = ResultFolder.read(result, fixed=fixed, moving=moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
     opened.refuse_failed()
     folder = Path(output_dir) if output_dir else Path(result) / FUNCTION_FOLDER
+    page = Path(result) / PAGE
+    has_page = page.is_file() and folder.absolute() == (Path(result) / FUNCTION_FOLDER).absolute()
+    if has_page:
+        check_section(page, LUNG_FUNCTION)
     make_folder(folder)
     pair = lung_pair(opened)
-    labels = fit_mask(read_labels(lobes), pair.fixed) if lobes else None
+    labels = None
+    if lobes:
+        labels = read_labels(lobes)
+        check_whole_numbers(labels, lobes)
+        labels = fit_mask(labels, pair.fixed)
     report = write_lung_function(folder, pair, options, lobes=labels, lobe_names=names)
+    if has_page:
+        replace_function(Path(result), page)
     print(summary_line(report, folder))
 
 

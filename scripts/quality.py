@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,10 @@ def quality(
             f"{folder.folder}: no {QUALITY}: written by an earlier version; register the pair again"
         )
     sheet = read_json(folder.folder / QUALITY, "quality sheet")
+    if not isinstance(sheet, dict) or not {"tre", "field", "voxel_mm"} <= sheet.keys():
+        raise ValueError(
+            f"{folder.folder / QUALITY}: expected a quality sheet of scripts.register, found another content"
+        )
     names = _read_names(label_names)
     masks = [folder.files.get(f"{key}_mask") for key in ("fixed", "moving")]
     contours = {}
@@ -64,7 +69,10 @@ def quality(
         measured = _agreement(folder, masks[0], masks[1], {1: "lungs"}, is_mask=True)["lungs"]
         contours["lungs"] = measured._replace(dice=folder.report["lung_dice"].get("registered", measured.dice))
     if fixed_labels is not None and moving_labels is not None:
-        contours |= _agreement(folder, fixed_labels, moving_labels, names)
+        labels = _agreement(folder, fixed_labels, moving_labels, names)
+        if contours.keys() & labels:
+            raise ValueError(f"{label_names}: expected another name than 'lungs', which the lung masks have")
+        contours |= labels
     if not contours:
         raise ValueError(
             f"{result}: nothing to measure: expected --fixed_labels and --moving_labels, or a registration with both "
@@ -76,9 +84,10 @@ def quality(
     with atomic_path(folder.folder / QUALITY) as path:
         path.write_text(json.dumps(sheet, indent=2) + "\n")
     for name, found in contours.items():
-        logging.getLogger(__name__).info(
-            "%s: Dice %.3f, mean distance to agreement %.2f mm, Hausdorff 95 %.2f mm", name, *found
-        )
+        distances = f"mean distance to agreement {found.mda_mm:.2f} mm, Hausdorff 95 {found.hd95_mm:.2f} mm"
+        if isnan(found.mda_mm):
+            distances = "in one of the two scans only, or warped out of the other"
+        logging.getLogger(__name__).info("%s: Dice %.3f, %s", name, found.dice, distances)
 
 
 def _read_names(path: str | None) -> dict[int, str]:
@@ -87,14 +96,17 @@ def _read_names(path: str | None) -> dict[int, str]:
         return {}
     from bundle.formats import read_json
 
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file (expected a JSON table of label names)")
     content = read_json(Path(path), "table of label names")
     if not isinstance(content, dict) or not all(
         key.isdecimal() and isinstance(name, str) and name for key, name in content.items()
     ):
         raise ValueError(f'{path}: expected names by label number, such as {{"1": "heart"}}')
-    if len(set(content.values())) < len(content):
-        raise ValueError(f"{path}: expected a name of its own for every label, found one twice")
-    return {int(key): name for key, name in content.items()}
+    names = {int(key): name for key, name in content.items()}
+    if len(set(names.values())) < len(content):
+        raise ValueError(f"{path}: expected a name of its own for every label, found a name or a label twice")
+    return names
 
 
 def _agreement(
@@ -114,15 +126,21 @@ def _agreement(
     grid = ImageHeader.of(fixed_map)
     transform = extend(folder.transform, grid.corners_mm, name=str(folder.folder))
     own, warped = fixed_map[0].as_tensor(), warp_labels(transform, moving_map, grid, one_hot=True)
-    numbers = sorted({*own.unique().tolist(), *moving_map.as_tensor().unique().tolist()} - {0})
+    found = {*own.unique().tolist(), *moving_map.as_tensor().unique().tolist()}
+    fractions = [value for value in found if not float(value).is_integer()]
+    if fractions:
+        raise ValueError(f"{fixed}: expected whole numbers as labels, found {fractions[0]:g}")
+    numbers = sorted({int(value) for value in found} - {0})
     if not numbers:
         raise ValueError(f"{fixed}, {moving}: expected labels above 0, found none")
     missing = sorted(set(names) - set(numbers))
     if missing:
         raise ValueError(f"{fixed}: expected the named labels {missing}, found {numbers}")
+    titles = {number: names.get(number, f"label {number}") for number in numbers}
+    if len(set(titles.values())) < len(titles):
+        raise ValueError(f"{fixed}: expected a name of its own for every label, found {list(titles.values())}")
     return {
-        names.get(int(number), f"label {number:g}"): contour_agreement(own == number, warped == number, grid.spacing_mm)
-        for number in numbers
+        title: contour_agreement(own == number, warped == number, grid.spacing_mm) for number, title in titles.items()
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -162,6 +163,10 @@ def _check_paths(inputs: Sequence[str], output: str, spacing_mm: float | None = 
         raise ValueError(f"{output}: expected a name ending in .dcm")
     if not Path(output).parent.is_dir():
         raise FileNotFoundError(f"{output}: the folder {Path(output).parent} does not exist")
+    if Path(output).is_dir() or not os.access(Path(output).parent, os.W_OK):
+        raise PermissionError(f"{output}: expected the name of a file in a folder that can be written to")
+    if Path(output).exists() and any(Path(output).samefile(path) for path in inputs):
+        raise ValueError(f"{output}: expected another --output than the objects that are read")
     if spacing_mm is not None and not spacing_mm > 0:
         raise ValueError(f"--spacing_mm: expected a number above 0, got {spacing_mm:g}")
 

@@ -64,6 +64,8 @@ def register(
         landmark_system: coordinates of landmark files that state none: "dirlab" (voxels from 1), "voxel0" (voxels from
             0), "lps" or "ras" (mm).
     """
+    if smooth_mm is not None and maps is None:
+        raise ValueError(f"--smooth_mm: expected --maps, the maps that are smoothed, got {smooth_mm:g} mm without maps")
     from bundle.formats import check_files
 
     check_files(  # before the seconds that torch takes to load

@@ -166,3 +166,39 @@ def test_integer_masks_become_shares(channels: int) -> None:
         mask[(slice(None), *index)] = sum(index) % 2
     coarse = coarsen(mask, 2.0)
     torch.testing.assert_close(coarse.as_tensor(), torch.full((channels, 2, 2, 2), 0.5))
+
+
+@pytest.mark.parametrize("axcodes", ["RAS", "LPS", "SAR", "PIL"])
+@pytest.mark.parametrize(
+    ("low", "high"), [((0.3, 0.2, 0.4), (0.6, 0.5, 0.7)), ((-0.5, 0.4, 0.1), (0.2, 2.0, 0.3)), ((2, 2, 2), (3, 3, 3))]
+)
+def test_blocks_for_a_box_are_those_of_the_whole_scan(
+    low: tuple[float, ...], high: tuple[float, ...], axcodes: str
+) -> None:
+    scan = Orientation(axcodes=axcodes, labels=None)(blocks_scan())
+    ends_vox = torch.tensor([low, high], dtype=torch.float64) * torch.tensor(scan.shape[1:])
+    whole, part = coarsen(scan, 4.0), coarsen(scan, 4.0, ends_vox)
+    offset = torch.linalg.inv(whole.affine.double()) @ part.affine.double()
+    torch.testing.assert_close(offset[:3, :3], torch.eye(3, dtype=torch.float64))
+    places = tuple(
+        slice(round(n), round(n) + side) for n, side in zip(offset[:3, 3].tolist(), part.shape[1:], strict=True)
+    )
+    torch.testing.assert_close(part[0].as_tensor(), whole[0].as_tensor()[places], atol=0, rtol=0)
+    assert part.numel() < whole.numel()
+    # interpolated in the box, with border values beyond the scan, both say the same
+    corners = torch.cartesian_prod(*[torch.tensor(side).double() for side in ends_vox.T.tolist()])
+    values = []
+    for blocks in (whole, part):
+        to_blocks = torch.linalg.inv(blocks.affine.double()) @ scan.affine.double()
+        points = geometry.apply_affine(to_blocks, corners).T.float()
+        values.append(geometry.sample_points(blocks.as_tensor(), points))
+    torch.testing.assert_close(values[1], values[0], atol=1e-3, rtol=0)
+
+
+def test_the_order_of_voxels_in_memory_does_not_matter() -> None:
+    scan = blocks_scan()
+    fastest_first = scan.as_tensor().permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    coarse = coarsen(MetaTensor(fastest_first, affine=scan.affine), (3.0, 5.0, 6.0))
+    expected = coarsen(scan, (3.0, 5.0, 6.0))
+    torch.testing.assert_close(coarse.as_tensor(), expected.as_tensor(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(coarse.affine, expected.affine)

@@ -38,7 +38,8 @@ ALLOWED = {
     "hosts": FOUNDATION | {"formats", "io", "metrics", "transforms", "inferers", "data", "lung", "reports"},
     "radiotherapy": FOUNDATION | {"formats", "io", "data", "apply"},
     "apply": FOUNDATION | {"io", "transforms"},
-    "series": FOUNDATION | {"refusals", "formats", "io", "transforms", "data", "lung", "reports", "register"},
+    "series": FOUNDATION
+    | {"refusals", "formats", "io", "transforms", "data", "plausibility", "lung", "reports", "register"},
     "register": FOUNDATION | {"refusals", "io", "transforms", "data", "reports", "apply"},
 }
 ALLOWED["scripts"] = set(ALLOWED)

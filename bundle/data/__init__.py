@@ -2,7 +2,7 @@
 
 from bundle.data.config_values import bundle_root, check_as_typed, config_with
 from bundle.data.flag import flag
-from bundle.data.function_report import FUNCTION_FOLDER, FUNCTION_REPORT, function_figures
+from bundle.data.function_report import FUNCTION_FOLDER, FUNCTION_REPORT, FUNCTION_TABLE, function_figures
 from bundle.data.pair import FILE_KEYS, OPTION_KEYS, Pair, PairFiles
 from bundle.data.pair_in_memory import PairPart, Points, Scan, as_volume, pair_in_memory
 from bundle.data.pair_loader import PairLoader
@@ -14,6 +14,7 @@ __all__ = [
     "FILE_KEYS",
     "FUNCTION_FOLDER",
     "FUNCTION_REPORT",
+    "FUNCTION_TABLE",
     "OPTION_KEYS",
     "Pair",
     "PairFiles",

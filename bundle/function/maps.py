@@ -108,8 +108,8 @@ class MapOptions:
         unknown = sorted(set(self.names) - set(NAMES))
         if unknown or not self.names:
             raise ValueError(f"maps: expected all, or some of {', '.join(NAMES)}, got {', '.join(unknown) or 'none'}")
-        if not 0 <= self.smooth_mm <= MAX_SMOOTH_MM:
-            raise ValueError(f"smooth_mm: expected 0 to {MAX_SMOOTH_MM:g} mm, got {self.smooth_mm:g}")
+        if not isinstance(self.smooth_mm, (int, float)) or not 0 <= self.smooth_mm <= MAX_SMOOTH_MM:
+            raise ValueError(f"smooth_mm: expected 0 to {MAX_SMOOTH_MM:g} mm, got {self.smooth_mm}")
         if self.exhale not in (None, "fixed", "moving"):
             raise ValueError(f"exhale: expected fixed or moving, got {self.exhale!r}")
         if self.prm_filter not in FILTERS:

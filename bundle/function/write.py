@@ -13,7 +13,7 @@ import numpy as np
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from bundle.data import FUNCTION_REPORT
+from bundle.data import FUNCTION_REPORT, FUNCTION_TABLE
 from bundle.function.breath import Breath, make_breath
 from bundle.function.exhale import find_exhale, lung_size
 from bundle.function.maps import MapKind, MapOptions, compute_maps, rounded
@@ -29,7 +29,7 @@ from bundle.processors import ahead, side_by_side
 
 log = logging.getLogger(__name__)
 
-TABLE, LABELS = "lung_function.csv", "prm_labels.ctbl"
+LABELS = "prm_labels.ctbl"
 
 
 def write_lung_function(
@@ -74,11 +74,11 @@ def write_lung_function(
             _write_text(folder / LABELS, _colour_table())
             files.append(LABELS)
         pictures.draw_summary(folder / SUMMARY, drawn, f"{pair.name}: lung function ({pair.verdict})")
-        _write_text(folder / TABLE, to_csv(rows))
+        _write_text(folder / FUNCTION_TABLE, to_csv(rows))
         report = function_report(
             pair, options, exhale, dict(zip(("fixed", "moving"), sizes, strict=True)), rows, breath
         )
-        report["files"] = [*files, SUMMARY, TABLE]
+        report["files"] = [*files, SUMMARY, FUNCTION_TABLE]
         _write_text(folder / FUNCTION_REPORT, json.dumps(report, indent=2) + "\n")
     for warning in report["warnings"]:
         log.warning("%s: %s", pair.name, warning)

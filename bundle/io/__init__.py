@@ -17,7 +17,7 @@ from bundle.io.landmarks import (
     write_landmarks_slicer,
 )
 from bundle.io.linear_transform import read_linear_transform
-from bundle.io.masks import check_mask, check_mask_file, fit_mask, read_labels, read_mask
+from bundle.io.masks import check_mask, check_mask_file, check_whole_numbers, fit_mask, read_labels, read_mask
 from bundle.io.recipe import Recipe, check_weights, read_recipe, recipe_path, weights_sha256, write_recipe
 from bundle.io.transform_file import itk_transform, read_transform, write_transform
 
@@ -37,6 +37,7 @@ __all__ = [
     "check_scan",
     "check_system",
     "check_weights",
+    "check_whole_numbers",
     "compact",
     "content_sha256",
     "extend",

@@ -53,6 +53,14 @@ def read_labels(path: str | Path, series: str | None = None) -> MetaTensor:
     return MetaTensor(torch.from_numpy(voxels)[None], affine=header.affine, meta={"filename_or_obj": str(path)})
 
 
+def check_whole_numbers(labels: MetaTensor, path: str | Path) -> None:
+    """Raises: ValueError if a value of a label map (1, H, W, D), which stands for a label, is no whole number."""
+    values = labels.as_tensor()
+    if values.is_floating_point() and not torch.equal(values, values.round()):
+        found = values[values != values.round()][0]
+        raise ValueError(f"{path}: expected whole numbers, one for each label, found {found:g}")
+
+
 def read_mask(path: str | Path) -> MetaTensor:
     """Read a mask as `read_labels` does; of a segmentation with several layers, their union."""
     if not is_layered(path):

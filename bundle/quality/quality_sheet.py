@@ -1,7 +1,8 @@
 """The quality sheet of a registration after AAPM TG-132: what was measured, its tolerance, pass or fail.
 
-Source: Brock et al. 2017, Med. Phys. 44(7), e43-e76, the report of AAPM Task Group 132; its tolerances are for
-radiotherapy.
+Source: Brock et al. 2017, Med. Phys. 44(7), e43-e76, the report of AAPM Task Group 132, for radiotherapy. Its limits of
+the TRE, a mean of 2 mm and a maximum of 5 mm, are stated by Latifi et al. 2018, J. Appl. Clin. Med. Phys. 19(4). The
+other limits are this project's, after the report: its text was not at hand to check them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from bundle.metrics import ContourAgreement
 Result = Literal["pass", "fail", "not measured", "no tolerance"]
 QUALITY = "quality.json"
 SOURCE = "Brock et al. 2017, Med. Phys. 44(7), e43-e76 (AAPM TG-132)"
-TRE_MEAN_MM, TRE_MAX_MM = 2.0, 5.0  # its test with the landmarks of DIR-Lab's lungs
-VOXEL_MM = (2.0, 3.0)  # "maximum voxel dimension (~2-3 mm)": the voxel counts between these
-LEAST_DICE = 0.8  # "~0.80-0.90"
+TRE_MEAN_MM, TRE_MAX_MM = 2.0, 5.0
+VOXEL_MM = (2.0, 3.0)  # the largest voxel size counts between these
+LEAST_DICE = 0.8
 DIGITS = 6
 CONTOURS = "contours"
 Sheet = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ KEPT = (
     "ReferencedRTPlanSequence",
 )
 MAX_STORED = 2**32 - 1
+MAX_VOXELS = 500_000_000  # of a carried dose, 2 GB: the finest voxels for the space of a scan are far larger
 UNEVEN_MM = 0.01  # between the distances of frames
 
 
@@ -117,10 +118,15 @@ def _affine(path: str | Path, data: Dataset) -> torch.Tensor:
 
 
 def dose_grid(target: ImageHeader, size_mm: float | None = None) -> ImageHeader:
-    """The grid of a carried dose: that of the target scan, or one of voxels of about `size_mm` over the same space."""
+    """The grid of a carried dose: that of the target scan, or one of voxels of about `size_mm` over the same space.
+
+    Raises: ValueError for more than `MAX_VOXELS` voxels.
+    """
     if size_mm is None:
         return target
     counts = [max(2, ceil(count * size / size_mm)) for count, size in zip(target.shape, target.spacing_mm, strict=True)]
+    if prod(counts) > MAX_VOXELS:
+        raise ValueError(f"spacing_mm: expected at most {MAX_VOXELS:,} voxels, got {prod(counts):,} of {size_mm:g} mm")
     ratios = torch.tensor([old / new for old, new in zip(target.shape, counts, strict=True)], dtype=torch.float64)
     affine = target.affine.clone()
     affine[:3, :3] *= ratios

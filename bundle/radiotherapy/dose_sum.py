@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import itk
@@ -10,6 +11,8 @@ import numpy as np
 from bundle.apply import warp_scan
 from bundle.io import ImageHeader, extend
 from bundle.radiotherapy.dose import Dose
+
+log = logging.getLogger(__name__)
 
 
 def carry_dose(
@@ -26,7 +29,10 @@ def carry_dose(
     """
     identity = itk.IdentityTransform[itk.D, 3].New()
     transform = identity if to_source is None else extend(to_source, grid.corners_mm, name=name)
-    return warp_scan(transform, dose.values, grid, "linear", 0.0).numpy()
+    carried = warp_scan(transform, dose.values, grid, "linear", 0.0).numpy()
+    if not carried.any():
+        log.warning("%s: no dose above 0 lies in the target grid", dose.path)
+    return carried
 
 
 def check_summands(doses: Sequence[Dose]) -> None:

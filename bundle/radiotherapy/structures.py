@@ -21,6 +21,7 @@ Kind = Literal["closed", "point", "empty"]
 
 KINDS: dict[str, Kind] = {"CLOSED_PLANAR": "closed", "CLOSEDPLANAR_XOR": "closed", "POINT": "point"}
 MIN_POINTS = 3
+LINE_MM = 1e-3  # root of the sum of squares by which the points of a contour leave a line; below it has no area
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,19 @@ class StructureSet:
 def read_structures(path: str | Path, names: Sequence[str] = ()) -> StructureSet:
     """Read an RT Structure Set.
 
-    Structures of another kind (open contours) are left out, with a warning, and so are contours of one or two points.
+    Structures of another kind (open contours) are left out, with a warning, and so are contours without area and copies
+    of others.
 
     Args:
         names: of the structures to read; all if empty.
     Raises: FileNotFoundError; ValueError for another object, or a name that no structure, or several, have, or if there
-        is nothing to read.
+        is nothing to read, or structures are not told apart by their numbers.
     """
     data = read_object(path, RTStructureSetStorage)
-    contours = {
-        int(item.ReferencedROINumber): item.get("ContourSequence") or [] for item in items_of(data, "ROIContour")
-    }
-    listed = [(int(item.ROINumber), str(item.get("ROIName", ""))) for item in items_of(data, "StructureSetROI")]
+    drawn = _by_number(path, items_of(data, "ROIContour"), "ReferencedROINumber")
+    contours = {number: item.get("ContourSequence") or [] for number, item in drawn.items()}
+    rois = _by_number(path, items_of(data, "StructureSetROI"), "ROINumber")
+    listed = [(number, str(item.get("ROIName", ""))) for number, item in rois.items()]
     for name in names:
         if [found for _, found in listed].count(name) != 1:
             have = ", ".join(sorted(found for _, found in listed))
@@ -78,6 +80,14 @@ def read_structures(path: str | Path, names: Sequence[str] = ()) -> StructureSet
     return StructureSet(str(path), structures, data)
 
 
+def _by_number(path: str | Path, items: Sequence[Dataset], keyword: str) -> dict[int, Dataset]:
+    """Items by their number. Raises: ValueError if one has none, or two have the same."""
+    numbers = [item.get(keyword) for item in items]
+    if None in numbers or len({int(number) for number in numbers}) < len(numbers):
+        raise ValueError(f"{path}: expected a {keyword} of its own for every structure, found {numbers}")
+    return {int(number): item for number, item in zip(numbers, items, strict=True)}
+
+
 def _structure(path: str | Path, number: int, name: str, items: Sequence[Dataset]) -> Structure | None:
     """One structure; None if it is of a kind that cannot be carried."""
     found = {str(item.get("ContourGeometricType")) for item in items}
@@ -90,10 +100,22 @@ def _structure(path: str | Path, number: int, name: str, items: Sequence[Dataset
         return Structure(number, name, "empty", [])
     (kind,) = kinds
     contours = [_points(path, name, item) for item in items]
-    kept = [contour for contour in contours if len(contour) >= (MIN_POINTS if kind == "closed" else 1)]
+    kept = [contour for contour in contours if (_has_area(contour) if kind == "closed" else len(contour))]
     if len(kept) < len(contours):
         log.warning("%s: structure %r: %d contours without area left out", path, name, len(contours) - len(kept))
+    once = list({contour.tobytes(): contour for contour in kept}.values())  # two copies would cancel each other
+    if kind == "closed" and len(once) < len(kept):
+        log.warning("%s: structure %r: %d copies of contours left out", path, name, len(kept) - len(once))
+        kept = once
     return Structure(number, name, kind if kept else "empty", kept)
+
+
+def _has_area(points: np.ndarray) -> bool:
+    """Whether a contour (N, 3) has points beside a line."""
+    if len(points) < MIN_POINTS:
+        return False
+    _, across_mm, _ = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return bool(across_mm > LINE_MM)
 
 
 def _points(path: str | Path, name: str, item: Dataset) -> np.ndarray:

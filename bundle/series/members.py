@@ -13,6 +13,7 @@ from bundle.formats.dicom import find_volumes
 
 FEWEST = 2
 SUFFIXES = re.compile(r"(\.nii|\.nrrd|\.nhdr|\.mh[ad])?(\.gz)?$", re.IGNORECASE)
+DIRECT = "direct"  # folder of the independent registrations of neighbours, which no member may be named after
 NOT_IN_NAMES = re.compile(r"[^\w.+-]+")  # of folders
 
 
@@ -80,14 +81,16 @@ def _check_count(count: int, where: str) -> None:
 
 
 def _distinct(members: Sequence[Member]) -> list[Member]:
-    """The members with names that can be folders, each different in any case."""
+    """The members with names that can be folders, each different in any case and from `DIRECT`."""
     result: list[Member] = []
+    taken = {DIRECT}
     for member in members:
         plain = NOT_IN_NAMES.sub("_", member.name).strip("._") or "scan"
         name, number = plain, 1
-        while name.casefold() in {other.name.casefold() for other in result}:
+        while name.casefold() in taken:
             number += 1
             name = f"{plain}_{number}"
+        taken.add(name.casefold())
         result.append(Member(name, member.file, member.choice))
     return result
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from bundle.data.pairs_to_register import REPORT
 from bundle.io import content_sha256, make_folder, read_image
+from bundle.plausibility import find_intensities
 from bundle.refusals import reason_of
 from bundle.register import Registration, register_pair, workflow
 from bundle.reports import SaveRegistrationd
@@ -118,8 +119,12 @@ class SeriesRegistration:
 
 
 def read(member: Member) -> MetaTensor:
-    """The scan (1, H, W, D), HU, of a member."""
-    return read_image(member.file, member.choice)
+    """The scan (1, H, W, D) of a member in HU, as its registration sees it, also of a file of HU + 1024 or + 1000."""
+    scan = read_image(member.file, member.choice)
+    found = find_intensities(scan.as_tensor())
+    if found.scale == "offset":
+        scan -= found.offset_hu
+    return scan
 
 
 def register_members(

@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from bundle import __version__
 from bundle.geometry import spacing_mm
-from bundle.io import ImageHeader, atomic_path, make_folder, read_labels, read_landmarks
+from bundle.io import ImageHeader, atomic_path, check_whole_numbers, make_folder, read_labels, read_landmarks
+from bundle.io.atomic import locked_folder
 from bundle.lung import find_lungs
 from bundle.refusals import reason_of
 from bundle.series.fields import identity_like, read_world_transform
-from bundle.series.members import Member
+from bundle.series.members import DIRECT, Member
 from bundle.series.order import nearest_mean, neighbours, outwards, spread
 from bundle.series.registration import OWN_ALIGNMENT, TRANSFORM, Outcome, SeriesRegistration, read, register_members
 from bundle.series.results import RESULTS, Series, displacement_figures, write_motion, write_volumes
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 REPORT, TABLE = "series.json", "series.csv"
 TABLE_COLUMNS = ("member", "verdict", "reasons", "started_from", "mean_mm", "p95_mm", "lung_volume_ml")
-DIRECT = "direct"  # folder of the independent registrations of neighbours
 LUNGS = {1: "right lung", 2: "left lung"}
 
 
@@ -69,52 +69,53 @@ def register_series(
     folder = Path(output_dir)
     registration = SeriesRegistration(options or {}, overwrite=overwrite)
     make_folder(folder)
-    volumes_ml = {} if reference is not None else lung_volumes_ml(members)
-    chosen = nearest_mean(volumes_ml) if reference is None else reference
-    log.info("%s: the reference is %s", folder, chosen)
-    number = names.index(chosen)
-    scan = read(members[number])
-    points = None if landmarks is None else read_landmarks(landmarks, ImageHeader.of(scan), system=landmark_system)
-    lungs = find_lungs(scan)
-    label_map = lungs if labels is None else _read_labels(labels, scan)
-    if lungs is None:
-        lungs = MetaTensor(torch.ones(scan.shape, dtype=torch.uint8), affine=scan.affine)
+    with locked_folder(folder):  # a second run waits, and then skips what the first one has finished
+        volumes_ml = {} if reference is not None else lung_volumes_ml(members)
+        chosen = nearest_mean(volumes_ml) if reference is None else reference
+        log.info("%s: the reference is %s", folder, chosen)
+        number = names.index(chosen)
+        scan = read(members[number])
+        points = None if landmarks is None else read_landmarks(landmarks, ImageHeader.of(scan), system=landmark_system)
+        lungs = find_lungs(scan)
+        label_map = lungs if labels is None else _read_labels(labels, scan)
+        if lungs is None:
+            lungs = MetaTensor(torch.ones(scan.shape, dtype=torch.uint8), affine=scan.affine)
 
-    for name in (REPORT, TABLE, *RESULTS):  # the report first: its presence means that the folder is complete
-        (folder / name).unlink(missing_ok=True)
-    outcome = register_members(registration, members, number, outwards(len(members), number), folder)
-    usable = [member for member in members if member.name == chosen or _is_usable(outcome, member.name)]
-    if len(usable) < 2:
-        raise ValueError(f"{folder}: no member could be registered to {chosen}: {_reasons(outcome)}")
-    found = {
-        member.name: read_world_transform(folder / member.name / TRANSFORM)
-        for member in usable
-        if member.name != chosen
-    }
-    own = identity_like(next(iter(found.values())))
-    transforms = {member.name: found.get(member.name, own) for member in usable}
-    series = Series(usable, transforms, [member.name for member in usable].index(chosen), scan, lungs)
+        for name in (REPORT, TABLE, *RESULTS):  # the report first: its presence means that the folder is complete
+            (folder / name).unlink(missing_ok=True)
+        outcome = register_members(registration, members, number, outwards(len(members), number), folder)
+        usable = [member for member in members if member.name == chosen or _is_usable(outcome, member.name)]
+        if len(usable) < 2:
+            raise ValueError(f"{folder}: no member could be registered to {chosen}: {_reasons(outcome)}")
+        found = {
+            member.name: read_world_transform(folder / member.name / TRANSFORM)
+            for member in usable
+            if member.name != chosen
+        }
+        own = identity_like(next(iter(found.values())))
+        transforms = {member.name: found.get(member.name, own) for member in usable}
+        series = Series(usable, transforms, [member.name for member in usable].index(chosen), scan, lungs)
 
-    amplitude = write_motion(folder, series, points, label_map, LUNGS if labels is None else {})
-    write_volumes(folder, series)
-    compared, not_compared = register_neighbours(registration, series, transitivity, folder)
-    report = {
-        "reference": chosen,
-        "reference_chosen_by": "name" if reference is not None else "lung volume nearest the mean",
-        "lung_volumes_ml": {name: round(volume, 1) for name, volume in volumes_ml.items()},
-        "members": {name: _member_report(name, outcome, chosen) for name in names},
-        "failed": outcome.failed,
-        "displacement_in_lungs": displacement_figures(series),
-        "amplitude_in_lungs": amplitude,
-        "transitivity": summarize_transitivity(compared, transforms, lungs) | {"not_compared": not_compared},
-        "volumes": DEFINITIONS,
-        "settings": registration.settings,
-        "version": __version__,
-    }
-    _write_table(folder, report)
-    with atomic_path(folder / REPORT) as path:
-        path.write_text(json.dumps(report, indent=2) + "\n")
-    return report
+        amplitude = write_motion(folder, series, points, label_map, LUNGS if labels is None else {})
+        write_volumes(folder, series)
+        compared, not_compared = register_neighbours(registration, series, transitivity, folder)
+        report = {
+            "reference": chosen,
+            "reference_chosen_by": "name" if reference is not None else "lung volume nearest the mean",
+            "lung_volumes_ml": {name: round(volume, 1) for name, volume in volumes_ml.items()},
+            "members": {name: _member_report(name, outcome, chosen) for name in names},
+            "failed": outcome.failed,
+            "displacement_in_lungs": displacement_figures(series),
+            "amplitude_in_lungs": amplitude,
+            "transitivity": summarize_transitivity(compared, transforms, lungs) | {"not_compared": not_compared},
+            "volumes": DEFINITIONS,
+            "settings": registration.settings,
+            "version": __version__,
+        }
+        _write_table(folder, report)
+        with atomic_path(folder / REPORT) as path:
+            path.write_text(json.dumps(report, indent=2) + "\n")
+        return report
 
 
 def lung_volumes_ml(members: Sequence[Member]) -> dict[str, float]:
@@ -170,9 +171,12 @@ def register_neighbours(
 
 def _read_labels(file: str | Path, scan: MetaTensor) -> MetaTensor:
     labels, header = read_labels(file), ImageHeader.of(scan)
+    check_whole_numbers(labels, file)
     inside = (labels[0].as_tensor() > 0).nonzero()
     points_mm = inside.double() @ labels.affine[:3, :3].double().T + labels.affine[:3, 3].double()
-    if not len(points_mm) or not header.contains(points_mm).all():
+    if not len(points_mm):
+        raise ValueError(f"{file}: expected labels above 0, found none")
+    if not header.contains(points_mm).all():
         what = f"{int((~header.contains(points_mm)).sum())} of {len(points_mm)} voxels of labels outside"
         raise ValueError(f"{file}: expected labels inside the reference {header.path}, found {what}")
     return labels

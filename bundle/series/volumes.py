@@ -45,7 +45,7 @@ class MeanVolume:
     def __init__(self, reference: MetaTensor) -> None:
         self.affine = reference.affine
         self.sum = torch.zeros(reference.shape)
-        self.count = torch.zeros(reference.shape, dtype=torch.uint8)
+        self.count = torch.zeros(reference.shape, dtype=torch.int16)
 
     def add(self, scan: MetaTensor, transform: WorldTransform) -> None:
         """Add a scan (1, h, w, d), HU, warped by a transform from the grid's world to its own."""

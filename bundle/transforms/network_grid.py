@@ -12,7 +12,7 @@ from monai.transforms import Orientation, Transform, generate_spatial_bounding_b
 from nibabel.orientations import io_orientation
 from torch import Tensor
 
-from bundle.geometry import spacing_mm
+from bundle.geometry import apply_affine, spacing_mm
 from bundle.io import compact
 from bundle.resample import coarsen, sample_on_grid
 
@@ -77,7 +77,10 @@ def put_on_grid(volume: MetaTensor, spatial_size: SidesVox, affine: Tensor) -> M
     along_own = ((own[:3, :3] / spacing_mm(own)).T @ affine[:3, :3]).abs().amax(dim=1)  # extent of one new voxel, mm
     reach_mm = torch.empty(3, dtype=torch.float64)
     reach_mm[io_orientation(own.numpy())[:, 0].astype(int)] = along_own  # along R, A, S
-    coarse = coarsen(volume, tuple(reach_mm.tolist()))
+    to_own = torch.linalg.inv(own) @ affine
+    corners_vox = torch.cartesian_prod(*[torch.tensor([0.0, side - 1], dtype=torch.float64) for side in spatial_size])
+    ends_vox = torch.stack(torch.aminmax(apply_affine(to_own, corners_vox), dim=0))
+    coarse = coarsen(volume, tuple(reach_mm.tolist()), ends_vox)
     to_coarse = torch.linalg.inv(coarse.affine.double()) @ affine
     voxels = coarse.as_tensor()
     sampled = voxels.new_empty((voxels.shape[0], *spatial_size))
@@ -115,6 +118,8 @@ class NetworkGridd(Transform):
             height, width, depth = spatial_size  # JSON gives a list
             self.grid = partial(resized_grid, spatial_size=(height, width, depth), margin_mm=margin_mm)
         elif spacing_mm is not None:
+            if not spacing_mm > 0:
+                raise ValueError(f"spacing_mm: expected the size of a voxel above 0 mm, got {spacing_mm:g}")
             self.grid = partial(
                 cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm, max_voxels=max_voxels
             )

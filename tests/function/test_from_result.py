@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from bundle.data import FUNCTION_REPORT, ResultFolder
+from bundle.data import FUNCTION_FOLDER, FUNCTION_REPORT, FUNCTION_TABLE, ResultFolder
 from bundle.function import LungFunctiond, MapOptions, lung_pair, write_lung_function
 from bundle.io import ImageHeader
 from bundle.plausibility import NOT_IN_HU
@@ -53,6 +54,15 @@ def test_a_registration_writes_what_the_command_writes(pair: dict[str, Any], pha
     assert report["exhale"] == again["exhale"]
     assert report["mass"] == again["mass"]
     assert report["volumes"]["change_of_field"] == pytest.approx(again["volumes"]["change_of_field"], abs=1e-3)
+
+
+def test_whole_hu_within_a_registration_give_the_maps_of_float_hu(pair: dict[str, Any], tmp_path: Path) -> None:
+    tables = []
+    for dtype in (torch.int16, torch.float32):
+        scans = {key: pair[key].to(dtype) for key in ("fixed", "moving")}
+        LungFunctiond(maps="all")({**pair, **scans, "output_dir": str(tmp_path / str(dtype))})
+        tables.append((tmp_path / str(dtype) / FUNCTION_FOLDER / FUNCTION_TABLE).read_text())
+    assert tables[0] == tables[1]
 
 
 def test_a_failed_registration_gives_no_maps(pair: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:

@@ -49,6 +49,7 @@ def test_maps_are_chosen_by_name(maps: str | list[str], names: list[str]) -> Non
         ({"maps": ""}, "maps: expected all.*got none"),
         ({"smooth_mm": -1.0}, "smooth_mm: expected 0 to 50 mm, got -1"),
         ({"smooth_mm": float("nan")}, "smooth_mm: expected 0 to 50 mm, got nan"),
+        ({"smooth_mm": "abc"}, "smooth_mm: expected 0 to 50 mm, got abc"),
         ({"exhale": "inhale"}, "exhale: expected fixed or moving, got 'inhale'"),
         ({"prm_filter": "mean"}, "prm_filter: expected one of median, gaussian, none, got 'mean'"),
     ],

@@ -18,6 +18,7 @@ from bundle.io import (
     check_header,
     check_mask,
     check_mask_file,
+    check_whole_numbers,
     fit_mask,
     read_labels,
     read_mask,
@@ -178,3 +179,15 @@ def test_labels_are_read_in_the_type_and_with_the_values_of_the_file(kind: str, 
     read = read_labels(tmp_path / f"labels{suffix}").as_tensor().numpy()[0]
     assert read.dtype == np.dtype(kind).newbyteorder("=")
     np.testing.assert_array_equal(read, values)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.float32])
+def test_labels_are_whole_numbers_of_any_type(kind: torch.dtype) -> None:
+    check_whole_numbers(MetaTensor(torch.arange(8).view(1, 2, 2, 2).to(kind)), "labels.nii.gz")
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan")])
+def test_labels_between_whole_numbers_are_refused(value: float) -> None:
+    labels = MetaTensor(torch.tensor([0.0, 1.0, value, 2.0]).view(1, 2, 2, 1))
+    with pytest.raises(ValueError, match=rf"labels\.nii\.gz: expected whole numbers, .* found {value}"):
+        check_whole_numbers(labels, "labels.nii.gz")

@@ -144,3 +144,9 @@ def test_a_coarser_grid_covers_the_same_space() -> None:
         else:
             fine_end = coarse_end = ends
         np.testing.assert_allclose(apply_affine(coarse.affine, coarse_end), apply_affine(OBLIQUE, fine_end), atol=1e-9)
+
+
+def test_a_grid_of_too_many_voxels_is_refused_before_it_is_made() -> None:
+    target = ImageHeader("scan", (40, 44, 24), make_affine((40, 44, 24), (2.0, 1.5, 3.0)))
+    with pytest.raises(ValueError, match=r"spacing_mm: expected at most 500,000,000 voxels, got .* of 0\.01 mm"):
+        dose_grid(target, 0.01)

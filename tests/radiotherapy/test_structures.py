@@ -95,3 +95,40 @@ def test_structures_of_another_scan_are_refused(change: Any, message: str, drawn
         check_references(read_structures(drawn), moving.source)
     if change is _series:
         check_references(read_structures(drawn), moving.source, any_series=True)
+
+
+def test_copies_of_a_contour_count_once_and_lines_not_at_all(
+    moving: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    centre = centre_lps(moving.grid)
+    ball = sphere(moving.grid, centre, [10.0])
+    line = centre + np.array([[0, 0, 0], [5, 0, 0], [9, 0, 0], [2, 0, 0]])
+    path = write_structure_set(tmp_path / "set.dcm", moving, {"ball": [*ball, line, *ball[2:4]], "line": [line]})
+    first, second = read_structures(path).structures
+    assert first.kind == "closed"
+    np.testing.assert_allclose(np.concatenate(first.contours), np.concatenate(ball), atol=1e-3)
+    assert second.kind == "empty"
+    assert "structure 'ball': 1 contours without area left out" in caplog.text
+    assert "structure 'ball': 2 copies of contours left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sequence", "keyword", "number", "message"),
+    [
+        ("StructureSetROISequence", "ROINumber", 3, r"a ROINumber of its own for every structure, found \[.*3.*3"),
+        ("StructureSetROISequence", "ROINumber", None, "a ROINumber of its own for every structure, found .*None"),
+        ("ROIContourSequence", "ReferencedROINumber", None, "a ReferencedROINumber of its own for every structure"),
+    ],
+)
+def test_structures_that_share_or_lack_a_number_are_refused(
+    sequence: str, keyword: str, number: int | None, message: str, drawn: Path
+) -> None:
+    data = pydicom.dcmread(drawn)
+    item = data[sequence].value[1]
+    if number is None:
+        delattr(item, keyword)
+    else:
+        setattr(item, keyword, number)
+    data.save_as(drawn, enforce_file_format=True)
+    with pytest.raises(ValueError, match=message):
+        read_structures(drawn)

@@ -207,3 +207,25 @@ def test_a_list_without_a_value_is_refused(words: list[str], capsys: pytest.Capt
         run(stack, arguments=words)
     assert stopped.value.code == REFUSED
     assert "--inputs: expected one or more values" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_single_file_with_a_comma_is_one_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a, b.nii").touch()
+    run(stack, arguments=["--inputs", "a, b.nii", "--output", "o"])
+    assert capsys.readouterr().out == "stack ['a, b.nii'] o 0\n"
+    run(stack, arguments=["--inputs", ",".join(["c" * 200] * 30), "--output", "o"])  # longer than any path
+    assert capsys.readouterr().out.count("c" * 200) == 30
+
+
+@pytest.mark.parametrize(
+    "words", [["--inputs", "a", "--inputs", "b"], ["--inputs=a", "--output", "o", "--inputs", "b"]]
+)
+def test_a_list_that_is_given_twice_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(stack, arguments=words)
+    assert stopped.value.code == REFUSED
+    reason = "--inputs: expected once, with all its values after it, got it twice"
+    assert capsys.readouterr().err.splitlines()[-1] == reason

@@ -83,6 +83,39 @@ def test_a_failed_registration_ends_with_its_reason(phantom: Phantom, tmp_path: 
     assert not (folder / "lung_function").exists()
 
 
+def test_lobes_between_whole_numbers_are_refused(phantom: Phantom, lobes: Path, tmp_path: Path) -> None:
+    image = sitk.Cast(sitk.ReadImage(lobes), sitk.sitkFloat32) * 1.25
+    sitk.WriteImage(image, tmp_path / "smooth.nrrd")
+    with pytest.raises(ValueError, match=r"smooth\.nrrd: expected whole numbers, one for each label, found"):
+        lung_function(str(phantom.inhale_fixed), lobes=str(tmp_path / "smooth.nrrd"), output_dir=str(tmp_path / "out"))
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def test_names_of_lobes_are_checked(phantom: Phantom, lobes: Path) -> None:
     with pytest.raises(ValueError, match="--lobe_names: expected NUMBER=NAME, separated by commas, got 'upper'"):
         lung_function(str(phantom.inhale_fixed), lobes=str(lobes), lobe_names="upper")
+
+
+def test_maps_become_a_section_of_the_report_unless_they_go_elsewhere(phantom: Phantom, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(phantom.inhale_fixed, tmp_path / "result"))
+    plain = (folder / "report.html").read_text()
+    lung_function(str(folder), maps="prm", output_dir=str(tmp_path / "elsewhere"))
+    assert (folder / "report.html").read_text() == plain
+    for maps, title in (("prm", "parametric response map"), ("volume_change", "specific volume change")):
+        lung_function(str(folder), maps=maps)
+        page = (folder / "report.html").read_text()
+        assert page.count('<h2 id="function">Lung function</h2>') == 1
+        assert page.count(f"<figcaption><b>{title}</b>") == 1
+    assert "<figcaption><b>parametric response map</b>" not in page
+    start, end = page.index("<!-- section lung function -->"), page.index("<!-- end of lung function -->")
+    assert page[:start] == plain[:start]
+    assert plain.endswith(page[end:])
+    assert len(page) < 15_000_000
+
+
+def test_a_page_without_a_place_for_maps_is_refused_before_they_are_computed(phantom: Phantom, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(phantom.inhale_fixed, tmp_path / "result"))
+    (folder / "report.html").write_text("<p>mine</p>")
+    with pytest.raises(ValueError, match=r"report\.html: expected a report\.html of scripts\.register"):
+        lung_function(str(folder), maps="prm")
+    assert not (folder / "lung_function").exists()

@@ -128,6 +128,32 @@ def test_a_label_of_one_map_only_fails(result: tuple[SyntheticPair, Path], tmp_p
     assert contours_of(folder)["label 7"]["mean distance to agreement"] is None
 
 
+def test_large_labels_keep_their_numbers(result: tuple[SyntheticPair, Path], tmp_path: Path) -> None:
+    pair, folder = result
+    files = balls(pair, tmp_path)
+    for file in files:
+        image = sitk.Cast(sitk.ReadImage(file), sitk.sitkInt32)
+        sitk.WriteImage(sitk.ChangeLabel(image, {1: 1234567, 7: 1234568}), file)
+    quality(str(folder), *files)
+    assert [name for name in contours_of(folder) if name != "lungs"] == ["label 1234567", "label 1234568"]
+
+
+def test_fractions_are_no_labels(result: tuple[SyntheticPair, Path], tmp_path: Path) -> None:
+    pair, folder = result
+    files = balls(pair, tmp_path)
+    sitk.WriteImage(0.5 * sitk.Cast(sitk.ReadImage(files[0]), sitk.sitkFloat32), files[0])
+    with pytest.raises(ValueError, match=r"fixed_labels\.nii\.gz: expected whole numbers as labels, found 0\.5"):
+        quality(str(folder), *files)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"name": "pair"}'])
+def test_another_sheet_is_refused(content: str, result: tuple[SyntheticPair, Path]) -> None:
+    _, folder = result
+    (folder / "quality.json").write_text(content)
+    with pytest.raises(ValueError, match=r"quality\.json: expected a quality sheet of scripts\.register"):
+        quality(str(folder))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -136,6 +162,10 @@ def test_a_label_of_one_map_only_fails(result: tuple[SyntheticPair, Path], tmp_p
         ({"moving_labels": "missing.nii.gz"}, r"missing\.nii\.gz"),
         ({"names": '{"1": "a", "7": "a"}'}, r"names\.json: expected a name of its own"),
         ({"names": '{"1": "a", "3": "b"}'}, r"expected the named labels \[3\], found \[1, 7\]"),
+        ({"names": '{"1": "a", "01": "b"}'}, r"names\.json: .* found a name or a label twice"),
+        ({"names": '{"1": "label 7"}'}, r"a name of its own for every label, found \['label 7', 'label 7'\]"),
+        ({"names": '{"1": "lungs"}'}, r"names\.json: expected another name than 'lungs'"),
+        ({"label_names": "missing.json"}, r"missing\.json: no such file"),
         ({"names": '{"one": "a"}'}, r"names\.json: expected names by label number"),
         ({"names": "{"}, r"names\.json, line 1: malformed JSON"),
         ({"far": True}, r"far\.nii\.gz: the mask lies in another place"),

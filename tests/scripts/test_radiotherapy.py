@@ -140,3 +140,28 @@ def test_objects_of_another_scan_and_references_that_differ_are_refused(
     with pytest.raises(ValueError, match="swapped: expected the fixed scan of"):
         accumulate([str(blob)] * 2, [str(result), str(swapped)], output)
     assert not Path(output).exists()
+
+
+def test_neither_inputs_nor_folders_are_overwritten(blob: Path, drawn: Path, result: Path, tmp_path: Path) -> None:
+    before = blob.read_bytes(), drawn.read_bytes()
+    (tmp_path / "folder.dcm").mkdir()
+    for output, error, message in (
+        (blob, ValueError, r"dose\.dcm: expected another --output than the objects that are read"),
+        (tmp_path / "folder.dcm", PermissionError, r"folder\.dcm: expected the name of a file"),
+    ):
+        with pytest.raises(error, match=message):
+            dose(str(result), str(blob), str(output))
+        with pytest.raises(error, match=message):
+            accumulate([str(blob)], [str(result)], str(output))
+    with pytest.raises(ValueError, match=r"drawn\.dcm: expected another --output"):
+        structures(str(result), str(drawn), str(drawn))
+    assert before == (blob.read_bytes(), drawn.read_bytes())
+
+
+def test_a_dose_beside_the_target_is_told(
+    result: Path, moving: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    affine = make_affine((6, 7, 8), (3.0, 3.0, 3.0), angles_deg=(0, 0, 180), centre_mm=(900, 900, 900))
+    far = write_dose_file(tmp_path / "far.dcm", moving, np.ones((6, 7, 8)), affine, 16)
+    dose(str(result), str(far), str(tmp_path / "out.dcm"))
+    assert "far.dcm: no dose above 0 lies in the target grid" in caplog.text

@@ -103,3 +103,9 @@ def test_the_series_of_a_disc_are_listed_before_the_reason(tmp_path: Path, capsy
         run(register, arguments=[*scans, "--fixed_series", "inhale#30", "--moving_series", "exhale"])
     assert capsys.readouterr().err.endswith("has one phase: expected no phase in the choice, found '30'\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_smoothing_without_maps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--smooth_mm: expected --maps, the maps that are smoothed, got 2 mm without"):
+        register("fixed.nii.gz", "moving.nii.gz", str(tmp_path / "out"), smooth_mm=2.0)
+    assert not (tmp_path / "out").exists()

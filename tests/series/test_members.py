@@ -39,6 +39,11 @@ def test_names_differ_in_any_case(tmp_path: Path) -> None:
     assert [member.name for member in members_of_files(files)] == ["a_b", "a_b_2", "A_B_3"]
 
 
+def test_no_name_is_that_of_the_folder_of_direct_registrations(tmp_path: Path) -> None:
+    files = write_scans(tmp_path, "Direct.nii.gz", "other.nii.gz")
+    assert [member.name for member in members_of_files(files)] == ["Direct_2", "other"]
+
+
 def test_what_is_wrong_with_the_files_is_said_first(tmp_path: Path) -> None:
     first, second = write_scans(tmp_path, "a.nii.gz", "b.nii.gz")
     with pytest.raises(ValueError, match=r"a\.nii\.gz: expected every scan of the series once, found it twice"):

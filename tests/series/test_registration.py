@@ -4,12 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from bundle.io import read_transform
+from bundle.io import read_image, read_transform, write_image
 from bundle.series import members_of_files
 from bundle.series.order import outwards
-from bundle.series.registration import OWN_ALIGNMENT, Outcome, SeriesRegistration, register_members
+from bundle.series.registration import OWN_ALIGNMENT, Outcome, SeriesRegistration, read, register_members
 from tests.series.chests import COARSE, write_chest, write_water
 
 FILES = {
@@ -96,3 +98,22 @@ def test_only_what_is_not_finished_is_registered_again(
             shutil.copy(tmp_path / "kept.nii.gz", kept)
     assert set(outcome.reports) == {"p1", "p3"}
     assert {name for name, time in written(folder).items() if time != before.get(name)} == again
+
+
+@pytest.mark.parametrize("offset_hu", [1024, 1000])
+def test_scans_of_another_offset_are_read_as_the_registration_sees_them(
+    finished: tuple[Path, Outcome], scans: Path, tmp_path: Path, offset_hu: int
+) -> None:
+    for name in ("p0", "p1"):
+        scan = read_image(scans / f"{name}.nii.gz")
+        shifted = scan[0].as_tensor() + offset_hu
+        write_image(tmp_path / f"{name}.nii.gz", shifted, scan.affine, dtype=np.int16)
+    fixed, moving = members_of_files([tmp_path / "p0.nii.gz", tmp_path / "p1.nii.gz"])
+    assert torch.equal(read(fixed).as_tensor(), read_image(scans / "p0.nii.gz").as_tensor())
+    folder = tmp_path / "out"
+    registration = SeriesRegistration(COARSE)
+    report = registration.register(fixed, moving, folder)
+    assert report["sha256"] == finished[1].reports["p1"]["sha256"]
+    before = (folder / "report.json").stat().st_mtime_ns
+    registration.register(fixed, moving, folder)
+    assert (folder / "report.json").stat().st_mtime_ns == before  # skipped

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from bundle.io import write_image, write_landmarks_csv
+from bundle.io.atomic import locked_folder
 from bundle.series import members_of_files, register_series
 from bundle.series.results import RESULTS
 from bundle.series.run import lung_volumes_ml
@@ -54,6 +57,24 @@ def test_everything_is_written_and_listed(finished: tuple[Path, dict[str, Any]])
     assert float(rows[report["reference"]]["mean_mm"]) == 0.0
 
 
+def test_a_second_run_waits_for_the_first_and_skips_what_it_finished(
+    finished: tuple[Path, dict[str, Any]], scans: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, report = finished
+    reports = {path: path.stat().st_mtime_ns for path in folder.glob("*/report.json")}
+    arguments = {"reference": report["reference"], "transitivity": 0, "options": COARSE}
+    with ThreadPoolExecutor(1) as pool:
+        with locked_folder(folder):  # the first run
+            second = pool.submit(register_series, members_of_files(scans), folder, **arguments)
+            while "another process is writing to this folder" not in caplog.text:
+                assert not second.done()
+                time.sleep(0.02)
+            assert json.loads((folder / "series.json").read_text()) == report
+        assert second.result()["reference"] == report["reference"]
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/report.json")} == reports
+    (folder / "series.json").write_text(json.dumps(report, indent=2))
+
+
 def test_the_reference_is_nearest_the_mean_volume(finished: tuple[Path, dict[str, Any]], scans: list[Path]) -> None:
     report = finished[1]
     assert report["lung_volumes_ml"] == {
@@ -87,6 +108,8 @@ def test_neighbours_are_compared_with_the_way_through_the_reference(finished: tu
         ({"transitivity": -1}, "--transitivity: expected a number of pairs, 0 or more, got -1"),
         ({"reference": "p0", "landmarks": "far.csv"}, r"far\.csv: 1 of 2 landmarks lie outside .*p0\.nii\.gz"),
         ({"reference": "p0", "labels": "far.nii.gz"}, r"far\.nii\.gz: expected labels inside .* 8 of 8 voxels"),
+        ({"reference": "p0", "labels": "empty.nii.gz"}, r"empty\.nii\.gz: expected labels above 0, found none"),
+        ({"reference": "p0", "labels": "half.nii.gz"}, r"half\.nii\.gz: expected whole numbers, .* found 1\.5"),
         ({"reference": "water", "options": COARSE}, "no member could be registered to water: p0: "),
     ],
 )
@@ -98,6 +121,8 @@ def test_what_cannot_work_is_refused(scans: list[Path], tmp_path: Path, options:
     labels = np.zeros(SHAPE, np.uint8)
     labels[20:22, 20:22, 20:22] = 1
     write_image(tmp_path / "far.nii.gz", labels, far, dtype=np.uint8)
+    write_image(tmp_path / "empty.nii.gz", 0 * labels, grid_of(0), dtype=np.uint8)
+    write_image(tmp_path / "half.nii.gz", 1.5 * labels, grid_of(0), dtype=np.float32)
     given = {key: str(tmp_path / value) if key in ("landmarks", "labels") else value for key, value in options.items()}
     members = members_of_files([scans[0], scans[4]])
     members_named = members_of_files(scans) if options.get("reference") == "p9" else members

@@ -71,3 +71,13 @@ def test_the_mean_is_that_of_the_scans_that_hold_a_voxel(
     assert {0, 1, 2} == set(count.ravel())
     expected = np.where(count > 0, np.nansum(both, axis=0) / np.maximum(count, 1), -1000)
     np.testing.assert_allclose(nib.load(tmp_path / "mean.nii.gz").get_fdata(), expected, atol=1.0)
+
+
+def test_means_of_many_scans_are_exact(tmp_path: Path) -> None:
+    reference = MetaTensor(torch.zeros(1, 3, 4, 2), affine=torch.eye(4))
+    mean = MeanVolume(reference)
+    for number in range(300):
+        mean.add(reference + number, no_motion())
+    mean.write(tmp_path / "mean.nii.gz")
+    values = np.asarray(nib.load(tmp_path / "mean.nii.gz").dataobj)
+    np.testing.assert_array_equal(values, np.full((3, 4, 2), 150))  # 149.5, rounded to even

@@ -81,6 +81,12 @@ def test_sides_override_a_spacing_and_one_of_them_is_needed() -> None:
         NetworkGridd()
 
 
+@pytest.mark.parametrize("spacing_mm", [0.0, -1.0, float("nan")])
+def test_voxels_without_a_size_are_refused(spacing_mm: float) -> None:
+    with pytest.raises(ValueError, match="spacing_mm: expected the size of a voxel above 0 mm, got"):
+        NetworkGridd(spacing_mm=spacing_mm)
+
+
 def test_voxels_grow_until_the_mask_holds_no_more_than_the_limit() -> None:
     pair = make_pair()
     volume_mm3 = 9 * 14 * 9 * 2.0 * 3.0 * 5.0  # of BOX

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bundle.function.breath import Breath, Values
-from bundle.processors import usable_processors
+from bundle.processors import side_by_side
 
 MIN_STRETCH = 0.1  # as of folded voxels
 ISOTROPIC = 1e-3  # difference of the stretches below which their pattern is noise
@@ -41,9 +40,8 @@ def strain(breath: Breath, sigma_mm: float) -> Strain:
     """
     smooth = breath.smoother(sigma_mm)
     components = breath.gradient.on_grid(breath.gradient.matrices.flatten(0, 1), breath.inside.shape, breath.affine)
-    with ThreadPoolExecutor(usable_processors()) as pool:
-        gradient = torch.from_numpy(np.stack(list(pool.map(smooth, components))))
-    parts = [singular_values(part.view(3, 3, -1)) for part in gradient.split(CHUNK, dim=1)]
+    gradient = torch.from_numpy(np.stack(side_by_side(smooth, components))).view(3, 3, -1)
+    parts = side_by_side(singular_values, gradient.split(CHUNK, dim=2))
     values = torch.cat(parts, dim=1).clamp_min(MIN_STRETCH)
     if breath.exhale == "moving":  # of the inverse, inhale to exhale
         values = 1.0 / values.flip(0)

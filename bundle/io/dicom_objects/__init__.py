@@ -1,5 +1,6 @@
 """DICOM objects made from a registration: the warped series, the spatial registration, and what they have in common."""
 
+from bundle.io.dicom_objects.frames import check_frames
 from bundle.io.dicom_objects.instance import carry, identify, new_series, references
 from bundle.io.dicom_objects.read_object import read_object
 from bundle.io.dicom_objects.results import DICOM_RESULTS, registration_field, write_dicom_results
@@ -10,6 +11,7 @@ __all__ = [
     "DICOM_RESULTS",
     "Source",
     "carry",
+    "check_frames",
     "find_source",
     "find_sources",
     "identify",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from io import BytesIO
@@ -65,14 +67,16 @@ def write_index(folder: str | Path) -> Path:
         js=(ASSETS / "index.js").read_text(encoding="utf-8"),
     )
     with atomic_path(place / INDEX) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")  # names of files may hold other bytes
     return place / INDEX
 
 
 def _entry(folder: Path) -> Entry:
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return Entry(folder, ORDER[ORDER.index(report["verdict"])], report["reasons"], report)
+        return Entry(
+            folder, ORDER[ORDER.index(report["verdict"])], [str(reason) for reason in report["reasons"]], report
+        )
     except FileNotFoundError:
         reason = f"no {REPORT}: unfinished, or not the result of a registration"
     except (OSError, ValueError, KeyError, TypeError):
@@ -87,9 +91,9 @@ def _heading(name: str) -> str:
 def _row(entry: Entry) -> str:
     name = escape(str(entry.report.get("name", entry.folder.name)))
     page = next((file for file in (PAGE, "overview.png") if (entry.folder / file).is_file()), None)
-    link = name if page is None else f'<a href="{quote(entry.folder.name)}/{page}">{name}</a>'
+    link = name if page is None else f'<a href="{quote(os.fsencode(entry.folder.name))}/{page}">{name}</a>'
     cells = "".join(_cell(entry.report, *column) for column in COLUMNS.values())
-    reasons = "".join(f"<li>{escape(str(reason))}</li>" for reason in entry.reasons)
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in entry.reasons)
     return (
         f'<tr><td>{_thumbnail(entry.folder / "overview.png")}</td><th scope="row" data-value="{name}">{link}</th>'
         f'<td class="state {entry.verdict}" data-value="{ORDER.index(entry.verdict)}">{entry.verdict}</td>{cells}'
@@ -100,7 +104,7 @@ def _row(entry: Entry) -> str:
 def _cell(report: Mapping[str, Any], place: tuple[str, str], form: str) -> str:
     part = report.get(place[0])
     value = part.get(place[1]) if isinstance(part, dict) else None
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         return '<td class="number" data-value="">–</td>'
     return f'<td class="number" data-value="{value}">{form.format(value)}</td>'
 

@@ -23,6 +23,7 @@ from bundle.quality import QUALITY, Residuals, quality_sheet
 from bundle.reports.html.charts import error_chart
 from bundle.reports.html.command import command_of
 from bundle.reports.html.figures import Figure, figures
+from bundle.reports.html.lung_function import function_section
 from bundle.reports.html.sheet import sheet_section
 from bundle.reports.html.viewer_data import viewer_data
 from bundle.reports.html.volumes import ReportVolumes, report_volumes
@@ -47,6 +48,8 @@ Pair = Mapping[Hashable, Any]
 def write_report_page(pair: Pair, folder: Path, report: Mapping[str, Any]) -> None:
     """Write `quality.json` and `report.html` of a registered pair to its folder, which holds `overview.png`.
 
+    Maps of lung function in the folder become a section of the page.
+
     Args:
         pair: see `bundle.data.Pair`, after `AssessRegistrationd`.
         report: its `registration_report`.
@@ -60,13 +63,19 @@ def write_report_page(pair: Pair, folder: Path, report: Mapping[str, Any]) -> No
     )
     with atomic_path(folder / QUALITY) as path:
         path.write_text(json.dumps(sheet, indent=2) + "\n")
-    text = report_page(report, sheet, report_volumes(pair), error_chart(pair, residuals), folder / "overview.png")
+    charts, overview = error_chart(pair, residuals), folder / "overview.png"
+    text = report_page(report, sheet, report_volumes(pair), charts, overview, function_section(folder))
     with atomic_path(folder / PAGE) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")  # paths may hold other bytes
 
 
 def report_page(
-    report: Mapping[str, Any], sheet: Mapping[str, Any], volumes: ReportVolumes, charts: str, overview: Path
+    report: Mapping[str, Any],
+    sheet: Mapping[str, Any],
+    volumes: ReportVolumes,
+    charts: str,
+    overview: Path,
+    lung_function: str = "",
 ) -> str:
     """The page as HTML.
 
@@ -74,6 +83,7 @@ def report_page(
         report, sheet: contents of report.json and quality.json.
         charts: HTML of the histograms.
         overview: PNG for prints and for browsers without scripts.
+        lung_function: section of its maps as HTML; empty without maps.
     """
     rows = figures(report)
     voxel_mm = spacing_mm(volumes.affine)
@@ -92,6 +102,7 @@ def report_page(
         charts=charts,
         figures="\n".join(map(_row, rows)),
         quality=sheet_section(sheet),
+        lung_function=lung_function,
         repeat=_repeat(report),
         settings=_settings(report),
         data=_json(viewer_data(volumes)),

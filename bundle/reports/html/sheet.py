@@ -7,10 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bundle.io.atomic import atomic_path
 from bundle.quality import items_of
+from bundle.reports.html.section import QUALITY_SHEET, check_section, replace_section
 
-START, END = "<!-- section quality -->\n", "\n<!-- end of quality -->"
 STATE_CLASSES = {"pass": "pass", "fail": "fail"}
 
 
@@ -33,9 +32,10 @@ measured</b>. Voxel sizes: {escape(voxels)}.</p>
 {rows}
 </tbody>
 </table>
-<p class="note">Tolerances: {escape(sheet["source"])}, for radiotherapy; where they name the voxel size, the largest of
-both scans counts, but between 2 and 3 mm. It gives no tolerance for the Hausdorff distance and the largest Jacobian.
-Contours are measured by <code>python -m scripts.quality</code>. The numbers are in quality.json.</p>
+<p class="note">Limits of the TRE: {escape(sheet["source"])}, for radiotherapy. The other limits are set after that
+report and not quoted from it; where they name the voxel size, the largest of both scans counts, but between 2 and 3 mm.
+None is set for the Hausdorff distance and the largest Jacobian. Contours are measured by
+<code>python -m scripts.quality</code>. The numbers are in quality.json.</p>
 <div class="sign"><div>name of the reader</div><div>initials</div><div>date</div>
 <div class="comments">comments</div><div class="comments"></div></div>
 </section>"""
@@ -46,13 +46,8 @@ def replace_sheet(page: Path, sheet: Mapping[str, Any]) -> None:
 
     Raises: ValueError if the page has no place for one.
     """
-    text = page.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ValueError(f"{page}: expected a report.html of scripts.register, found no quality sheet in it")
-    with atomic_path(page) as path:
-        path.write_text(f"{before}{start}{sheet_section(sheet)}{end}{after}", encoding="utf-8")
+    check_section(page, QUALITY_SHEET)
+    replace_section(page, QUALITY_SHEET, sheet_section(sheet))
 
 
 def _row(item: Mapping[str, Any]) -> str:

@@ -23,7 +23,6 @@ from bundle.transforms import put_on_grid
 MAX_VOXELS = 1_800_000  # of each volume: 2 mm for the lungs of an adult, and a page of some 6 MB
 DEFLATE_LEVEL = 2  # of isal's 3
 HIDDEN = 0  # stored value of voxels outside the lungs, in maps
-STEPS = 254  # of the other values, 1 to 255
 COLOUR_PERCENTILE = 99.5  # robust to outlier voxels
 JACOBIAN_RANGE = (0.0, 2.0)
 LEAST_MM = {"displacement": 1.0, "inverse_consistency": 1.0}  # smallest top of a scale: less would colour noise
@@ -88,25 +87,26 @@ def report_volumes(pair: Pair) -> ReportVolumes:
         _grey(put_on_grid(pair[key], shape, grid @ to_network)[0].as_tensor())
         for key, grid in (("fixed", to_fixed), ("moving", to_moving), ("warped", to_fixed))
     )
-    jacobian_net = torch.as_tensor(pair["jacobian_net"]).float().cpu()
-    jacobian = _on_grid(jacobian_net, to_network, shape)[0] * float(torch.linalg.det(pair["initial_affine"].double()))
     inside = _on_grid(torch.as_tensor(pair["mask_net"]).float().cpu(), to_network, shape)[0] > 0.5
-    lung_mm = apply_affine(affine, inside.nonzero().double())
-    inside[inside.clone()] = ImageHeader.of(pair["fixed"]).contains(lung_mm)  # the grid may reach beyond the scan
-    places = apply_affine(to_network, inside.nonzero().double()).T.float()
-    shift_vox = sample_points(ddf_vox, places) if inside.any() else places
-    error_vox = shift_vox + sample_points(inverse_vox, places + shift_vox) if inside.any() else places
+    voxels = inside.nonzero()
+    in_scan = ImageHeader.of(pair["fixed"]).contains(apply_affine(affine, voxels.double()))  # the grid may reach beyond
+    inside[inside.clone()], voxels = in_scan, voxels[in_scan]
+    places = apply_affine(to_network, voxels.double()).T.float()
+    scaling = float(torch.linalg.det(pair["initial_affine"].double()))
+    jacobian = _sampled(torch.as_tensor(pair["jacobian_net"]).float().cpu(), places)[0] * scaling
+    shift_vox = _sampled(ddf_vox, places)
+    error_vox = shift_vox + _sampled(inverse_vox, places + shift_vox)
     return ReportVolumes(
         {
             "fixed": fixed,
             "before": before,
             "warped": warped,
-            "displacement": _map(_length_mm(to_moving, shift_vox), inside, "displacement"),
-            "jacobian": _stored(jacobian, *JACOBIAN_RANGE, "", inside),
-            "inverse_consistency": _map(_length_mm(to_fixed, error_vox), inside, "inverse_consistency"),
+            "displacement": _length_map(to_moving, shift_vox, inside, "displacement"),
+            "jacobian": _map(jacobian, inside, *JACOBIAN_RANGE, ""),
+            "inverse_consistency": _length_map(to_fixed, error_vox, inside, "inverse_consistency"),
         },
         affine,
-        _centre(inside),
+        _centre(voxels, shape),
     )
 
 
@@ -125,20 +125,27 @@ def _on_grid(volume: Tensor, to_network: Tensor, shape: tuple[int, int, int]) ->
     return torch.cat([part for _, part in sample_on_grid(volume, to_network, shape)], dim=1)
 
 
-def _length_mm(affine: Tensor, vectors_vox: Tensor) -> Tensor:
-    """Length (N,), mm, of vectors (3, N) in voxels of a grid."""
-    return (affine[:3, :3].float() @ vectors_vox).square_().sum(dim=0).sqrt_()
+def _sampled(volume: Tensor, places: Tensor) -> Tensor:
+    """A volume (C, h, w, d) at N places (3, N) in its voxels, (C, N); N may be 0."""
+    return sample_points(volume, places) if places.numel() else volume.new_empty(volume.shape[0], 0)
 
 
 def _grey(voxels_hu: Tensor) -> ReportVolume:
-    return _stored(voxels_hu, *WINDOW_HU, "HU")
+    return ReportVolume(_stored(voxels_hu, *WINDOW_HU, 0).numpy(), *WINDOW_HU, "HU", 0)
 
 
-def _map(values_mm: Tensor, inside: Tensor, name: str) -> ReportVolume:
-    """A map of values (N,) of the N voxels inside, from 0 to a round number near the largest."""
-    top = float(np.percentile(values_mm.numpy(), COLOUR_PERCENTILE)) if len(values_mm) else 0.0
-    volume = torch.zeros(inside.shape).masked_scatter_(inside, values_mm)
-    return _stored(volume, 0.0, _round_up(max(top, LEAST_MM[name])), "mm", inside)
+def _length_map(affine: Tensor, vectors_vox: Tensor, inside: Tensor, name: str) -> ReportVolume:
+    """Lengths, mm, of vectors (3, N) in voxels of a grid, from 0 to a round number near the largest."""
+    lengths_mm = (affine[:3, :3].float() @ vectors_vox).square_().sum(dim=0).sqrt_()
+    top = float(np.percentile(lengths_mm.numpy(), COLOUR_PERCENTILE)) if len(lengths_mm) else 0.0
+    return _map(lengths_mm, inside, 0.0, _round_up(max(top, LEAST_MM[name])), "mm")
+
+
+def _map(values: Tensor, inside: Tensor, low: float, high: float, unit: str) -> ReportVolume:
+    """A map of values (N,) of the N voxels inside."""
+    volume = torch.full(inside.shape, HIDDEN, dtype=torch.uint8)
+    volume.masked_scatter_(inside, _stored(values, low, high, HIDDEN + 1))
+    return ReportVolume(volume.numpy(), low, high, unit, HIDDEN + 1)
 
 
 def _round_up(value: float) -> float:
@@ -147,17 +154,15 @@ def _round_up(value: float) -> float:
     return float(next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * (1 + 1e-6)))
 
 
-def _stored(values: Tensor, low: float, high: float, unit: str, inside: Tensor | None = None) -> ReportVolume:
-    first = 0 if inside is None else 1
-    scaled = values.sub(low).mul_((255 - first) / (high - low)).round_().clamp_(0, 255 - first).add_(first)
-    stored = scaled.to(torch.uint8) if inside is None else scaled.to(torch.uint8).where(inside, HIDDEN)
-    return ReportVolume(stored.numpy(), low, high, unit, first)
+def _stored(values: Tensor, low: float, high: float, first: int) -> Tensor:
+    """Values as uint8: `first` to 255 for `low` to `high`."""
+    scaled = values.sub(low).mul_((255 - first) / (high - low)).round_().clamp_(0, 255 - first)
+    return scaled.add_(first).to(torch.uint8)
 
 
-def _centre(inside: Tensor) -> tuple[int, int, int]:
-    """The slices with most of the lungs, one along each axis; the middle ones without lungs."""
-    if not inside.any():
-        x, y, z = (side // 2 for side in inside.shape)
-        return x, y, z
-    x, y, z = (int(inside.sum(dim=axes).argmax()) for axes in ((1, 2), (0, 2), (0, 1)))
+def _centre(voxels: Tensor, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The slices with most of the lungs, of which these are the voxels (N, 3); the middle ones without lungs."""
+    if not len(voxels):
+        return shape[0] // 2, shape[1] // 2, shape[2] // 2
+    x, y, z = (int(places.bincount().argmax()) for places in voxels.unbind(dim=1))
     return x, y, z

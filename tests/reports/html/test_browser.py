@@ -14,6 +14,7 @@ from PIL import Image
 
 from bundle.reports.html import write_index
 from tests.reports.html.registered import make_registered, write_page
+from tests.reports.html.test_lung_function import write_maps
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pages in a browser stay unchecked: no playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -37,6 +38,7 @@ TIMEOUT_MS = 60_000
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     moved, still = make_registered((0.0, 0.0, 2.0), with_landmarks=True), make_registered((0.0, 0.0, 0.0))
+    write_maps(folder / "a")
     write_page(folder / "a", moved, name="second", verdict="ok")
     write_page(folder / "b", still, name="first <b>", verdict="failed", reasons=["a reason"])
     (folder / "c").mkdir()

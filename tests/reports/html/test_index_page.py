@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,36 @@ def test_other_folders_are_refused(path: str, message: str, results: Path) -> No
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         write_index(results / path)
     assert not (results / path / "index.html").exists()
+
+
+def test_what_is_not_as_registrations_write_it_is_listed_all_the_same(tmp_path: Path) -> None:
+    good = {"name": "good", "verdict": "ok", "reasons": [], "lncc": {"registered": 0.5}}
+    for name, changes in {
+        "a": {},
+        "b": {"reasons": None},
+        "c": {"verdict": ["ok"]},
+        "d": {"name": None, "lncc": {"registered": float("nan"), "aligned": "x"}, "scores": [1]},
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(good | changes))
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list" / "report.json").write_text("[1]")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    text = write_index(tmp_path).read_text()
+    assert "4 incomplete, 2 ok" in text  # b, c, the list and the loop
+    values = [
+        attributes["data-value"] for row in rows_of(text) for _, attributes in row if "number" in attributes.values()
+    ]
+    assert [value for value in values if value] == ["0.5"]
+
+
+def test_names_of_other_bytes_than_utf8_do_not_stop_the_index(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only: other names stay unchecked")
+    (folder / "report.json").write_text(json.dumps({"verdict": "ok", "reasons": []}))
+    (folder / "overview.png").write_text("no picture")
+    assert 'href="caf%E9/overview.png"' in write_index(tmp_path).read_text()

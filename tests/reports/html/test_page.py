@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -121,3 +122,9 @@ def test_the_viewer_and_its_licences_are_packed() -> None:
     packed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     assert "assets/*" in packed["bundle.reports.html"]
     assert "BSD 2-Clause License" in (ASSETS / "niivue.LICENSE.txt").read_text()
+
+
+def test_paths_of_other_bytes_than_utf8_do_not_stop_the_page(tmp_path: Path) -> None:
+    path = os.fsdecode(b"/data/caf\xe9.nii.gz")
+    write_page(tmp_path, make_registered(), fixed=path, files={"fixed": path, "moving": "/data/b.nii"})
+    assert "/data/caf?.nii.gz" in (tmp_path / "report.html").read_text(encoding="utf-8")
