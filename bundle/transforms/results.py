@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from bundle.geometry import WorldTransform, invert_ddf, jacobian_determinant, sample_rows, slabs_of_points
 from bundle.io.images import as_stored
+from bundle.processors import side_by_side
 from bundle.resample import AIR_HU, sample_on_grid, warp_volume
 from bundle.transforms.world_transform import world_transform
 
@@ -45,8 +47,11 @@ class ResultsOnNativeGridsd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
         transform = world_transform(pair)
-        pair["warped"] = warp_to_fixed(pair["moving"], transform, pair["fixed"])
-        pair["inverse_ddf"] = invert_ddf(transform.ddf_vox)[0]
+        warp, invert = (
+            partial(warp_to_fixed, pair["moving"], transform, pair["fixed"]),
+            partial(invert_ddf, transform.ddf_vox),
+        )
+        pair["warped"], (pair["inverse_ddf"],) = side_by_side(lambda step: step(), (warp, invert))
         return pair
 
 
