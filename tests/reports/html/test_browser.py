@@ -55,6 +55,10 @@ def browser(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
         started.close()
 
 
+# Of the software renderer, and of NiiVue's first frame on a machine that does much other work: not errors.
+KNOWN_WARNINGS = ("GPU stall due to ReadPixels", "glScissor: width < 0")
+
+
 @pytest.fixture
 def page(browser: tuple[str, Any]) -> Iterator[Any]:
     """A page whose every message, error and request beyond its own file fails the test."""
@@ -65,7 +69,7 @@ def page(browser: tuple[str, Any]) -> Iterator[Any]:
     shown.on("request", lambda request: complaints.append(request.url[:100]) if not is_own(request.url) else None)
     yield shown
     shown.close()
-    assert [text for text in complaints if "GPU stall due to ReadPixels" not in text] == []
+    assert [text for text in complaints if not any(known in text for known in KNOWN_WARNINGS)] == []
 
 
 def is_own(address: str) -> bool:

@@ -67,6 +67,9 @@
       textHeight: 0.04, dragMode: 3, dragAndDropEnabled: false, isColorbar: false, loadingText: "",
       logLevel: "silent", tileMargin: 4, multiplanarPadPixels: 4,
     });
+    // NiiVue draws at once, and into a canvas that the browser has not laid out yet with negative widths.
+    while (!find("gl").parentElement.clientWidth) await new Promise(requestAnimationFrame);
+    await new Promise(requestAnimationFrame);
     await viewer.attachToCanvas(find("gl"));
     for (const [name, bytes] of Object.entries(tables)) viewer.addColormap(`report ${name}`, table(bytes, name in volumes));
     for (const name of ["mixed", "coloured"]) {
