@@ -27,6 +27,7 @@ from bundle.transforms import (
     ResultsOnNativeGridsd,
     put_on_grid,
 )
+from tests.conftest import SyntheticPair
 from tests.recipes import make_recipe
 
 SCANS = ("fixed", "moving")
@@ -78,6 +79,12 @@ def write_result(
     weights.write_bytes(b"weights")
     SaveRegistrationd(weights=weights, recipe=make_recipe(), settings={"refine": "field"})(pair)
     return folder
+
+
+def write_result_of(pair: SyntheticPair, folder: Path) -> tuple[SyntheticPair, Path]:
+    """A pair and its result folder: the ground truth is its transform, its masks and landmarks were given."""
+    files = PairFiles(**{key: path for key, path in pair.item.items() if key not in ("name", "initial_transform")})
+    return pair, write_result(folder, files, lambda points: apply_affine(pair.truth, points))
 
 
 def field_of(motion: Motion, scan: ImageHeader, spacing_mm: float) -> dict[str, Tensor]:

@@ -12,10 +12,10 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from bundle.data import FUNCTION_FOLDER, ResultFolder
-from bundle.function.field import field_of
 from bundle.function.maps import DEFAULT_SMOOTH_MM, MapOptions
 from bundle.function.report import LungPair, summary_line
 from bundle.function.write import write_lung_function
+from bundle.io import field_of
 from bundle.lung import find_lungs
 from bundle.plausibility import NOT_IN_HU
 from bundle.processors import side_by_side

@@ -1,6 +1,6 @@
 from bundle.io.atomic import atomic_path, make_folder
 from bundle.io.displacement import read_displacement, write_displacement
-from bundle.io.field_transform import extend, invert_transform, outside_fields, transform_points
+from bundle.io.field_transform import extend, field_of, invert_transform, outside_fields, transform_points
 from bundle.io.headers import ImageHeader, check_header, itk_from_affine, set_itk_grid
 from bundle.io.images import ScanReader, check_scan, compact, content_sha256, read_image, write_image
 from bundle.io.landmarks import (
@@ -41,6 +41,7 @@ __all__ = [
     "compact",
     "content_sha256",
     "extend",
+    "field_of",
     "fit_mask",
     "invert_transform",
     "itk_from_affine",

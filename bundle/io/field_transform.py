@@ -18,6 +18,7 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from bundle.geometry import (
+    WorldTransform,
     affine_columns,
     apply_affine,
     invert_ddf,
@@ -197,6 +198,30 @@ def transform_points(transform: itk.Transform, points_mm: Tensor) -> Tensor:
     """Map points (N, 3), RAS mm, with an ITK transform, in float64."""
     mapped = [list(transform.TransformPoint(point)) for point in swap_ras_lps(points_mm).tolist()]
     return swap_ras_lps(torch.tensor(mapped, dtype=torch.float64).view(-1, 3))
+
+
+def field_of(
+    transform: itk.Transform, *, name: str = "transform", expected: str = "the transform of a registration"
+) -> WorldTransform:
+    """The field on its own grid, and the affine after it, of an ITK transform: `bundle.io.itk_transform` reversed.
+
+    Args:
+        transform: fixed to moving points, LPS mm, as `bundle.io.read_transform` reads it.
+        name, expected: of the transform, and what it should be, for errors.
+    Raises: ValueError unless it is one displacement field and one affine after it.
+    """
+    is_composite = isinstance(transform, itk.CompositeTransform[itk.D, 3])
+    parts = list(_in_order(transform)) if is_composite else [transform]
+    if [part.GetNameOfClass() for part in parts] != ["DisplacementFieldTransform", "AffineTransform"]:
+        found = ", ".join(part.GetNameOfClass() for part in parts)
+        raise ValueError(f"{name}: expected {expected}, a field and then an affine, got {found}")
+    field, affine = parts
+    displacement_mm, grid = displacement_from_itk(field.GetDisplacementField())
+    ddf_vox = torch.einsum("ab,bhwd->ahwd", torch.linalg.inv(grid[:3, :3]).to(displacement_mm), displacement_mm)
+    after = torch.eye(4, dtype=torch.float64)
+    after[:3, :3] = torch.from_numpy(itk.array_from_matrix(affine.GetMatrix()))
+    after[:3, 3] = torch.tensor(list(affine.GetOffset()), dtype=torch.float64)
+    return WorldTransform(ddf_vox[None], grid, swap_ras_lps_affine(after) @ grid)
 
 
 def _in_order(transform: itk.CompositeTransform) -> Iterator[itk.Transform]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import itk
 import torch
 from torch import Tensor
 
-from bundle.geometry import WorldTransform, apply_affine, slabs, swap_ras_lps_affine, warp
-from bundle.io import read_transform
-from bundle.io.displacement import displacement_from_itk
+from bundle.geometry import WorldTransform, apply_affine, slabs, warp
+from bundle.io import field_of, read_transform
 
 
 def read_world_transform(path: str | Path) -> WorldTransform:
@@ -19,18 +17,7 @@ def read_world_transform(path: str | Path) -> WorldTransform:
 
     Raises: ValueError for a transform of other parts, and what `bundle.io.read_transform` raises.
     """
-    composite = read_transform(path)
-    parts = [itk.down_cast(composite.GetNthTransform(number)) for number in range(_count(composite))]
-    if len(parts) != 2 or not parts[0].IsLinear() or not isinstance(parts[1], itk.DisplacementFieldTransform[itk.D, 3]):
-        names = ", ".join(part.GetNameOfClass() for part in parts) or composite.GetNameOfClass()
-        raise ValueError(f"{path}: expected the transform.h5 of a result folder, an affine after a field, got {names}")
-    linear = torch.eye(4, dtype=torch.float64)
-    linear[:3, :3] = torch.from_numpy(itk.array_from_matrix(parts[0].GetMatrix()))
-    linear[:3, 3] = torch.tensor(list(parts[0].TransformPoint([0.0, 0.0, 0.0])))
-    displacement_mm, grid = displacement_from_itk(parts[1].GetDisplacementField())
-    to_vox = torch.linalg.inv(grid[:3, :3]).to(displacement_mm)
-    ddf_vox = torch.einsum("ab,bhwd->ahwd", to_vox, displacement_mm)[None]
-    return WorldTransform(ddf_vox, grid, swap_ras_lps_affine(linear) @ grid)
+    return field_of(read_transform(path), name=str(path), expected="the transform.h5 of a result folder")
 
 
 def identity_like(transform: WorldTransform) -> WorldTransform:
@@ -85,7 +72,3 @@ def _check_grids(transforms: Sequence[WorldTransform]) -> None:
                 f"expected fields on one grid, found {tuple(first.ddf_vox.shape[2:])} and "
                 f"{tuple(other.ddf_vox.shape[2:])} voxels: register the whole series again with --overwrite true"
             )
-
-
-def _count(transform: itk.Transform) -> int:
-    return transform.GetNumberOfTransforms() if isinstance(transform, itk.CompositeTransform[itk.D, 3]) else 0

@@ -14,7 +14,7 @@ from bundle.data import PairFiles, ResultFolder
 from bundle.geometry import apply_affine
 from bundle.io import read_image, read_labels, transform_points, write_image
 from tests.conftest import SyntheticPair
-from tests.result_folders import write_result
+from tests.result_folders import write_result, write_result_of
 
 MASKS = ("fixed_mask", "moving_mask")
 
@@ -24,10 +24,7 @@ def written(
     synthetic_pair: Callable[..., SyntheticPair], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[SyntheticPair, Path]:
     """A pair and its result folder."""
-    pair = synthetic_pair()
-    files = PairFiles(**{key: path for key, path in pair.item.items() if key not in ("name", "initial_transform")})
-    out = tmp_path_factory.mktemp("results") / "out"
-    return pair, write_result(out, files, lambda points: apply_affine(pair.truth, points))
+    return write_result_of(synthetic_pair(), tmp_path_factory.mktemp("results") / "out")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import itk
 import pytest
 import SimpleITK as sitk
 import torch
@@ -11,7 +12,9 @@ from bundle.geometry import WorldTransform, apply_affine
 from bundle.io import (
     ImageHeader,
     extend,
+    field_of,
     invert_transform,
+    itk_transform,
     read_transform,
     transform_points,
     write_displacement,
@@ -22,6 +25,7 @@ from tests.grids import NETWORK_SHAPE, Case, affine_to_sitk, make_affine, make_c
 from tests.io.test_transform_file import corners_mm, moved_by, points_in, rounding_mm
 
 SHAPE = (20, 17, 14)
+FIELD_SHAPE = (12, 10, 14)
 FIXED = make_affine(
     SHAPE, (9.0, 11.0, 8.0), angles_deg=(20, -15, 35), flip=(-1, 1, 1), centre_mm=(-12.0, 85.0, -1340.0)
 )
@@ -175,3 +179,18 @@ def test_a_singular_transform_has_no_inverse(is_composite: bool, tmp_path: Path)
     sitk.WriteTransform(sitk.CompositeTransform([flat]) if is_composite else flat, tmp_path / "flat.h5")
     with pytest.raises(ValueError, match=r"^flat\.h5: expected an invertible transform, found a singular AffineT"):
         invert_transform(read_transform(tmp_path / "flat.h5"), name="flat.h5")
+
+
+def test_the_field_of_a_transform_maps_points_as_itk_does() -> None:
+    grid = make_affine(FIELD_SHAPE, (5.0, 4.0, 6.0), angles_deg=(10, -5, 20), flip=(-1, 1, 1))
+    start = WorldTransform(waves_vox(FIELD_SHAPE, amplitude_vox=0.5), grid, rotation(3, -2, 5) @ grid)
+    ends_mm = torch.tensor([[-25.0, -18.0, -38.0], [25.0, 18.0, 38.0]], dtype=torch.float64)
+    transform = itk_transform(start, ends_mm)
+    points_mm = torch.rand(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 30 - 15
+    found = field_of(transform).transform_points_mm(points_mm)
+    torch.testing.assert_close(found, transform_points(transform, points_mm), atol=1e-3, rtol=0)
+
+
+def test_a_transform_without_a_field_is_no_transform_of_a_registration() -> None:
+    with pytest.raises(ValueError, match=r"other\.tfm: expected the transform of a registration.*got AffineTransform"):
+        field_of(itk.AffineTransform[itk.D, 3].New(), name="other.tfm")

@@ -11,13 +11,12 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from bundle.data import PairFiles
 from bundle.geometry import apply_affine
 from bundle.quality import items_of
 from scripts.quality import quality
 from tests.conftest import SyntheticPair
 from tests.grids import make_affine, to_sitk, voxel_centres_mm
-from tests.result_folders import write_result
+from tests.result_folders import write_result_of
 
 RADIUS_MM = 18.0
 CENTRES_MM = {1: (-40.0, 0.0, 10.0), 7: (45.0, 5.0, -10.0)}
@@ -28,10 +27,7 @@ def written(
     synthetic_pair: Callable[..., SyntheticPair], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[SyntheticPair, Path]:
     """A pair, and its result folder: the ground truth is its transform; lung masks were given."""
-    pair = synthetic_pair()
-    files = PairFiles(**{key: path for key, path in pair.item.items() if key not in ("name", "initial_transform")})
-    folder = tmp_path_factory.mktemp("results") / "out"
-    return pair, write_result(folder, files, lambda points: apply_affine(pair.truth, points))
+    return write_result_of(synthetic_pair(), tmp_path_factory.mktemp("results") / "out")
 
 
 @pytest.fixture
