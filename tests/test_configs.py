@@ -251,7 +251,8 @@ def test_evaluation_has_every_property_monai_asks_for_and_takes_options_as_infer
         config_file="configs/evaluate.json",
         dataset_dir=str(small_phantoms),
         output_dir=str(tmp_path),
-        mirror="false",
+        antisymmetric="false",
+        num_passes=2,
         spacing_mm=3.0,
         refine="none",
         device="cpu",
@@ -260,7 +261,7 @@ def test_evaluation_has_every_property_monai_asks_for_and_takes_options_as_infer
     workflow.initialize()
     assert workflow.check_properties() == []
     inferer = workflow.inferer
-    assert (inferer.mirror, inferer.instance_optimization) == (False, None)
+    assert (inferer.passes.antisymmetric, inferer.passes.num_passes, inferer.instance_optimization) == (False, 2, None)
     assert [pair["name"] for pair in workflow.dataset.data] == ["test_00", "test_01"]
     grid = next(step for step in workflow.dataset.transform.transforms if isinstance(step, NetworkGridd))
     assert grid.grid.keywords["grid_spacing_mm"] == 3.0

@@ -160,7 +160,7 @@ def test_weights_of_a_training_are_evaluated_with_no_other_option_as_the_trainin
     assert "held out" in (out / "tre.md").read_text()
     run(
         "monai.bundle", "run", "evaluate", "--config_file", "configs/evaluate.json", "--dataset_dir", small_phantoms,
-        "--output_dir", tmp_path, "--weights", out / "model.pt", "--refine", "none", "--mirror", "false",
+        "--output_dir", tmp_path, "--weights", out / "model.pt", "--refine", "none", "--antisymmetric", "false",
     )  # fmt: skip
     expected, found = (json.loads((folder / "tre.json").read_text()) for folder in (out, tmp_path))
     assert found["weights"] == "held out"

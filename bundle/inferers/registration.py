@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from bundle.geometry import resize_ddf, spacing_mm
+from bundle.geometry import spacing_mm
 from bundle.inferers.instance_optimization import InstanceOptimization
 from bundle.inferers.network_fine_tuning import NetworkFineTuning
+from bundle.inferers.network_passes import NetworkPasses, averaged, network_sides
 from bundle.memory import return_freed_memory
-from bundle.transforms.network_grid import SIDE_MULTIPLE
 
 Refine = Literal["none", "field", "network"]
-HALF_UP = (
-    0.5 + 1e-6
-)  # rounds halves up, in spite of rounding errors of the affine: the finer of two equally close grids
-MIRROR_SIGNS = [-1.0, 1.0, 1.0]  # of a vector's components when the first axis is mirrored
 
 
 class RegistrationInferer(Inferer):
@@ -35,10 +29,8 @@ class RegistrationInferer(Inferer):
     Args:
         refine: instance optimisation: "field" optimises the network's ddf, "network" a copy of the network, "none"
             neither.
-        mirror: average the network's ddf with its ddf of the pair mirrored along the first axis, as nnU-Net averages
-            segmentations; doubles the network's time. Left out where the ddf is only the start of an instance
-            optimisation, which ends as well without it (docs/method.md).
-        network_spacing_mm: voxel size of the network's input; None for the grid's own.
+        num_passes, antisymmetric, network_spacing_mm: of the network, see `NetworkPasses`. The instance optimisation of
+            the field starts from one pass in one direction, from which it ends as well (docs/method.md).
         instance_optimization, network_fine_tuning: the method that `refine` names is required.
         amp: mixed precision for the network, with bfloat16 on a CPU, see `has_mixed_precision`.
 
@@ -51,7 +43,8 @@ class RegistrationInferer(Inferer):
         self,
         *,
         refine: Refine = "none",
-        mirror: bool = False,
+        num_passes: int = 1,
+        antisymmetric: bool = False,
         network_spacing_mm: float | None = None,
         instance_optimization: InstanceOptimization | None = None,
         network_fine_tuning: NetworkFineTuning | None = None,
@@ -61,13 +54,18 @@ class RegistrationInferer(Inferer):
         if refine not in get_args(Refine):
             raise ValueError(f"refine: expected one of {get_args(Refine)}, got {refine!r}")
         self.seconds_by_step: dict[str, float] = {}
-        self.mirror = mirror
         self.amp = amp
         self.network_spacing_mm = network_spacing_mm
         self.instance_optimization = instance_optimization if refine == "field" else None
         self.network_fine_tuning = network_fine_tuning if refine == "network" else None
         if refine != "none" and self.instance_optimization is None and self.network_fine_tuning is None:
             raise ValueError(f"refine: {refine!r} needs its method, got none")
+        self.passes = NetworkPasses(
+            num_passes=num_passes if refine != "field" else 1,
+            antisymmetric=antisymmetric and refine != "field",
+            network_spacing_mm=network_spacing_mm,
+            amp=amp,
+        )
 
     def __call__(
         self,
@@ -92,21 +90,22 @@ class RegistrationInferer(Inferer):
         region = None if mask is None else _plain(mask)
         if image.shape[1] == 3:
             image, region = image[:, :2], image[:, 2:]
-        sides = _network_sides(inputs, self.network_spacing_mm)
+        voxel_mm = None if self.network_spacing_mm is None else _spacing_mm(inputs)
         self.seconds_by_step = {}
         started_s = time.perf_counter()
-        seen, seen_region = _averaged(image, sides), None if region is None else _averaged(region, sides)
         if self.network_fine_tuning is not None:
+            sides = network_sides(list(image.shape[2:]), voxel_mm, self.network_spacing_mm)
+            seen, seen_region = averaged(image, sides), None if region is None else averaged(region, sides)
             with torch.autocast(image.device.type, enabled=False):
                 network = self.network_fine_tuning(network, seen, seen_region)
             started_s = self._time("NetworkFineTuning", started_s)
-        with torch.autocast(image.device.type, enabled=self.amp):
-            ddf_vox: Tensor = network(seen, *args, **kwargs).float()
-            if self.mirror and self.instance_optimization is None:
-                mirrored = network(seen.flip(2), *args, **kwargs).float().flip(2)
-                ddf_vox = (ddf_vox + mirrored * ddf_vox.new_tensor(MIRROR_SIGNS).view(1, 3, 1, 1, 1)) / 2
-        if seen is not image:
-            ddf_vox = resize_ddf(ddf_vox, list(image.shape[2:]))
+
+        def predict(seen: Tensor) -> Tensor:
+            return network(seen, *args, **kwargs)
+
+        regions = [None] * len(image) if region is None else region.split(1)
+        pairs = zip(image.split(1), regions, strict=True)
+        ddf_vox = torch.cat([self.passes(predict, pair, voxel_mm, inside) for pair, inside in pairs])
         started_s = self._time("Network", started_s)
         if self.instance_optimization is not None:
             with torch.autocast(image.device.type, enabled=False):
@@ -127,21 +126,6 @@ def has_mixed_precision(device: torch.device | str) -> bool:
     if torch.device(device).type != "cpu":
         return True
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _network_sides(inputs: Tensor, network_spacing_mm: float | None) -> list[int]:
-    """Sides of the network's input, multiples of 16: the same box in voxels of about `network_spacing_mm`."""
-    if network_spacing_mm is None:
-        return list(inputs.shape[2:])
-    return [
-        SIDE_MULTIPLE * max(math.floor(side * size / (SIDE_MULTIPLE * network_spacing_mm) + HALF_UP), 1)
-        for side, size in zip(inputs.shape[2:], _spacing_mm(inputs), strict=True)
-    ]
-
-
-def _averaged(volume: Tensor, sides: list[int]) -> Tensor:
-    """A volume (B, C, H, W, D) on a grid of `sides` voxels that spans the same box."""
-    return volume if list(volume.shape[2:]) == sides else F.interpolate(volume, size=sides, mode="area")
 
 
 def _spacing_mm(inputs: Tensor) -> list[float]:

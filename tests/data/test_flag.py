@@ -15,17 +15,17 @@ ROOT = Path(__file__).parents[2]
     ("value", "expected"), [(True, True), (False, False), ("true", True), ("False", False), ("FALSE", False)]
 )
 def test_a_flag_is_read_from_python_and_from_the_command_line(value: bool | str, expected: bool) -> None:
-    assert flag(name="mirror", value=value) is expected
+    assert flag(name="antisymmetric", value=value) is expected
 
 
 @pytest.mark.parametrize("value", ["yes", "0", "", 1])
 def test_anything_else_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"--mirror: expected true or false, got"):
-        flag(name="mirror", value=value)
+    with pytest.raises(ValueError, match=r"--antisymmetric: expected true or false, got"):
+        flag(name="antisymmetric", value=value)
 
 
 @pytest.mark.parametrize(
-    ("config", "names"), [("inference.json", {"amp", "mirror", "overwrite"}), ("train.json", {"amp", "resume"})]
+    ("config", "names"), [("inference.json", {"amp", "antisymmetric", "overwrite"}), ("train.json", {"amp", "resume"})]
 )
 def test_every_flag_of_a_config_is_read_as_one(config: str, names: set[str]) -> None:
     """Only by `flag` is a boolean id used."""

@@ -103,11 +103,26 @@ def test_the_time_of_the_network_is_told_from_that_of_the_optimisation() -> None
     assert infer.seconds_by_step["Network"] < 1.0
 
 
-def test_a_mirrored_network_is_asked_twice_and_mirrors_its_answer_back(image: Tensor) -> None:
-    direct = Network()(image)
-    expected = direct.clone()  # what this network says of a voxel depends on that voxel alone
-    expected[:, 0] = 0.0  # once to the right and once to the left
-    torch.testing.assert_close(RegistrationInferer(mirror=True)(image, Network()), expected)
+def test_both_directions_are_asked_in_every_pass_unless_the_field_is_optimised(image: Tensor) -> None:
+    seen: list[Tensor] = []
+
+    def network(pair: Tensor) -> Tensor:
+        seen.append(pair)
+        return torch.zeros(1, 3, *SHAPE)
+
+    def optimization(ddf_vox: Tensor, *_: object) -> Tensor:
+        return ddf_vox
+
+    pair = MetaTensor(image[:1], affine=torch.eye(4))
+    RegistrationInferer(antisymmetric=True, num_passes=3)(pair, network)  # type: ignore[arg-type]
+    assert len(seen) == 4  # the second pass gains nothing
+    assert torch.equal(seen[0], image[:1])
+    assert torch.equal(seen[1], image[:1].flip(1))
+    seen.clear()
+    RegistrationInferer(refine="field", antisymmetric=True, num_passes=3, instance_optimization=optimization)(  # type: ignore[arg-type]
+        pair, network
+    )
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -144,8 +159,8 @@ def test_mixed_precision_is_that_of_the_network_only(image: Tensor, amp: bool) -
         seen.append((batch.flatten(2) @ batch.flatten(2).mT).dtype)
         return torch.zeros(len(batch), 3, *batch.shape[2:])
 
-    ddf_vox = RegistrationInferer(amp=amp, mirror=True)(image, multiply)  # type: ignore[arg-type]
-    assert seen == [torch.bfloat16 if amp else torch.float32] * 2
+    ddf_vox = RegistrationInferer(amp=amp, antisymmetric=True)(image, multiply)  # type: ignore[arg-type]
+    assert seen == [torch.bfloat16 if amp else torch.float32] * 2 * len(image)
     assert ddf_vox.dtype == torch.float32
     assert (image.flatten(2) @ image.flatten(2).mT).dtype == torch.float32
 
