@@ -167,7 +167,7 @@ def _check_paths(inputs: Sequence[str], output: str, spacing_mm: float | None = 
         raise PermissionError(f"{output}: expected the name of a file in a folder that can be written to")
     if Path(output).exists() and any(Path(output).samefile(path) for path in inputs):
         raise ValueError(f"{output}: expected another --output than the objects that are read")
-    if spacing_mm is not None and not spacing_mm > 0:
+    if spacing_mm is not None and not 0 < spacing_mm < float("inf"):
         raise ValueError(f"--spacing_mm: expected a number above 0, got {spacing_mm:g}")
 
 

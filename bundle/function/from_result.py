@@ -44,6 +44,24 @@ def lung_pair(result: ResultFolder) -> LungPair:
     )
 
 
+class LungFunctionScansd(Transform):
+    """Refuse pairs that have no maps of lung function, before they are registered; after `LungRegiond`.
+
+    Args:
+        maps: as of `LungFunctiond`; without maps every pair passes.
+    Raises: ValueError if a scan has no lungs or is not in HU.
+    """
+
+    def __init__(self, *, maps: Sequence[str] | str = ()) -> None:
+        self.maps = maps
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        pair = dict(data)
+        if self.maps:
+            _check_pair(pair)
+        return pair
+
+
 class LungFunctiond(Transform):
     """Write maps of lung function to `lung_function` in the pair's `output_dir`; nothing unless maps are named.
 
@@ -53,7 +71,8 @@ class LungFunctiond(Transform):
     Args:
         maps: see `MapOptions`; none by default.
         smooth_mm: see `MapOptions`.
-    Raises: ValueError for an unknown map; at the pair, if a scan has no lungs or is not in HU.
+    Raises: ValueError for an unknown map; at the pair, if a scan has no lungs or is not in HU (`LungFunctionScansd`
+        says so before the registration).
     """
 
     def __init__(self, *, maps: Sequence[str] | str = (), smooth_mm: float = DEFAULT_SMOOTH_MM) -> None:
@@ -69,8 +88,7 @@ class LungFunctiond(Transform):
         if verdict == "failed":
             log.warning("%s: the registration failed: no maps of lung function", name)
             return pair
-        found = {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")}
-        _check(name, pair.get("implausible") or [], found)
+        _check_pair(pair)
         mask = pair["fixed_mask"]
         lungs = find_lungs(pair["fixed"])
         labels = None if lungs is None else lungs.as_tensor() * (mask.as_tensor() > 0)
@@ -87,6 +105,11 @@ class LungFunctiond(Transform):
         report = write_lung_function(folder, registered, self.options)
         log.info("%s", summary_line(report, folder))
         return pair
+
+
+def _check_pair(pair: Mapping[Hashable, Any]) -> None:
+    found = {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")}
+    _check(pair["name"], pair.get("implausible") or [], found)
 
 
 def _check(name: str, signs: Sequence[str], lungs_found: Mapping[str, bool]) -> None:

@@ -1,4 +1,4 @@
-from bundle.io.atomic import atomic_path, make_folder
+from bundle.io.atomic import atomic_path, check_writable, make_folder
 from bundle.io.displacement import read_displacement, write_displacement
 from bundle.io.field_transform import extend, field_of, invert_transform, outside_fields, transform_points
 from bundle.io.headers import ImageHeader, check_header, itk_from_affine, set_itk_grid
@@ -38,6 +38,7 @@ __all__ = [
     "check_system",
     "check_weights",
     "check_whole_numbers",
+    "check_writable",
     "compact",
     "content_sha256",
     "extend",

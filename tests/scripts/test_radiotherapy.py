@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from bundle.radiotherapy import read_dose, read_structures
+from bundle.refusals import REFUSED
 from scripts.cli import run
 from scripts.radiotherapy import accumulate, dose, structures
 from tests.grids import make_affine
@@ -115,6 +118,8 @@ def test_doses_of_phases_are_added_up_with_their_weights(
         ({"weights": ["1", "x"]}, r"--weights: expected numbers, got \['1', 'x'\]"),
         ({"output": "sum.nii.gz"}, r"sum\.nii\.gz: expected a name ending in \.dcm"),
         ({"spacing_mm": 0.0}, "--spacing_mm: expected a number above 0, got 0"),
+        ({"spacing_mm": float("nan")}, "--spacing_mm: expected a number above 0, got nan"),
+        ({"spacing_mm": float("inf")}, "--spacing_mm: expected a number above 0, got inf"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(
@@ -156,6 +161,30 @@ def test_neither_inputs_nor_folders_are_overwritten(blob: Path, drawn: Path, res
     with pytest.raises(ValueError, match=r"drawn\.dcm: expected another --output"):
         structures(str(result), str(drawn), str(drawn))
     assert before == (blob.read_bytes(), drawn.read_bytes())
+
+
+def test_what_is_missing_to_carry_structures_is_named_before_anything_is_read(
+    blob: Path, result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the command ends; the input is no structure set, which is known as soon as it is read. Doses need nothing."""
+    monkeypatch.setitem(sys.modules, "shapely", None)
+    words = ["--result", str(result), "--input", str(blob), "--output"]
+    with pytest.raises(SystemExit) as stopped:
+        run({"structures": structures}, arguments=["structures", *words, str(tmp_path / "carried.dcm")])
+    assert stopped.value.code == REFUSED
+    reason = "structures need shapely: pip install -r requirements-radiotherapy.txt"
+    assert capsys.readouterr().err.splitlines()[-1] == reason
+    run({"dose": dose}, arguments=["dose", *words, str(tmp_path / "dose_carried.dcm")])
+    assert (tmp_path / "dose_carried.dcm").is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(
+    blob: Path, result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    for command in (structures, dose):
+        with pytest.raises(PermissionError, match=r"out\.dcm: expected the name of a file in a folder that can be"):
+            command(str(result), str(blob), str(tmp_path / "out.dcm"))
 
 
 def test_a_dose_beside_the_target_is_told(
