@@ -15,7 +15,6 @@ from bundle.data import FUNCTION_FOLDER, ResultFolder
 from bundle.function.maps import DEFAULT_SMOOTH_MM, MapOptions
 from bundle.function.report import LungPair, summary_line
 from bundle.function.write import write_lung_function
-from bundle.io import field_of
 from bundle.lung import find_lungs
 from bundle.plausibility import NOT_IN_HU
 from bundle.processors import side_by_side
@@ -30,7 +29,7 @@ def lung_pair(result: ResultFolder) -> LungPair:
     Raises: ValueError if the registration failed, a scan has no lungs, or a scan is not in HU.
     """
     result.refuse_failed()
-    side_by_side(lambda part: getattr(result, part), ["fixed", "transform"])  # both take seconds to read
+    side_by_side(lambda part: getattr(result, part), ["fixed", "field"])  # both take seconds to read
     _check(str(result.folder), result.signs, {key: result.lungs_found[key] for key in ("fixed", "moving")})
     return LungPair(
         name=result.name,
@@ -40,7 +39,7 @@ def lung_pair(result: ResultFolder) -> LungPair:
         fixed_mask=result.fixed_mask,
         moving_mask=result.moving_mask,
         lungs=result.fixed_lungs,
-        transform=field_of(result.transform, name=str(result.folder / "transform.h5")),
+        transform=result.field,
     )
 
 

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from bundle.geometry import WorldTransform, apply_affine, jacobian_determinant
+from bundle.lung import voxel_ml
 from bundle.series.amplitude import peak_to_peak
 from bundle.series.trajectory import Trajectory
 
@@ -74,7 +75,6 @@ def label_motions(
 def _motion(name: str, transforms: Mapping[str, WorldTransform], inside: np.ndarray, affine: Tensor) -> LabelMotion:
     points_mm = apply_affine(affine, torch.from_numpy(np.argwhere(inside)).double())
     surface_mm = apply_affine(affine, torch.from_numpy(face_centres(inside)))
-    voxel_ml = float(torch.linalg.det(affine[:3, :3]).abs()) / 1000
     padded = np.pad(inside, 1)  # so that differences are central at every voxel of the label
     outer = affine.clone()
     outer[:3, 3] = apply_affine(affine, -torch.ones(1, 3, dtype=torch.float64))[0]
@@ -83,7 +83,7 @@ def _motion(name: str, transforms: Mapping[str, WorldTransform], inside: np.ndar
     for transform in transforms.values():
         jacobian = jacobian_determinant(transform.displacement_mm(shape, outer), outer)
         weights = jacobian[torch.from_numpy(padded)].double()
-        volumes_ml.append(weights.sum() * voxel_ml)
+        volumes_ml.append(weights.sum() * voxel_ml(affine))
         centroids.append((transform.transform_points_mm(points_mm) * weights[:, None]).sum(dim=0) / weights.sum())
         moved_mm.append(transform.transform_points_mm(surface_mm) - surface_mm)
     shifts_mm = torch.stack(moved_mm)

@@ -13,12 +13,12 @@ from monai.data import MetaTensor
 from tqdm import tqdm
 
 from bundle import __version__
-from bundle.geometry import spacing_mm
+from bundle.data import read_world_transform
 from bundle.io import ImageHeader, atomic_path, check_whole_numbers, make_folder, read_labels, read_landmarks
 from bundle.io.atomic import locked_folder
-from bundle.lung import find_lungs
+from bundle.lung import find_lungs, volume_ml
 from bundle.refusals import reason_of
-from bundle.series.fields import identity_like, read_world_transform
+from bundle.series.fields import identity_like
 from bundle.series.members import DIRECT, Member
 from bundle.series.order import nearest_mean, neighbours, outwards, spread
 from bundle.series.registration import OWN_ALIGNMENT, TRANSFORM, Outcome, SeriesRegistration, read, register_members
@@ -133,8 +133,7 @@ def lung_volumes_ml(members: Sequence[Member]) -> dict[str, float]:
             log.warning("%s: no lung volume: %s", member.name, reason_of(error))
             continue
         if lungs is not None:
-            voxels = int(lungs.as_tensor().count_nonzero())
-            volumes[member.name] = voxels * float(spacing_mm(lungs.affine.double()).prod()) / 1000
+            volumes[member.name] = volume_ml(lungs)
     if not volumes:
         raise ValueError("no member has lungs: name the one that the others are registered to with --reference")
     return volumes

@@ -38,10 +38,9 @@ class TimedCompose(Compose):
         inferer: TimedInferer | None = None,
         checks: Mapping[str, Callable] = MappingProxyType({}),
     ):
-        super().__init__(transforms)
-        self.transforms = [
-            step for one in self.transforms for step in (one, checks.get(type(one).__name__)) if step is not None
-        ]
+        steps = transforms if isinstance(transforms, Sequence) else [transforms] if transforms is not None else []
+        followed = [(step, checks.get(type(step).__name__)) for step in steps]
+        super().__init__([step for steps in followed for step in steps if step is not None])
         self.inferer = inferer
         reuse_freed_memory()
 
