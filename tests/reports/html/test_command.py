@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shlex
 
+from bundle.data import bundle_root
 from bundle.reports.html.command import command_of
 
 FILES = {
@@ -21,6 +22,25 @@ def test_the_command_gives_back_every_file_and_setting() -> None:
     expected = {f"--{key}": value for key, value in FILES.items()}
     assert options == expected | {"--refine": "none", "--spacing_mm": "1.5", "--output_dir": "NEW_FOLDER"}
     assert words[3] == "--fixed"
+
+
+def test_further_results_maps_and_other_weights_are_repeated() -> None:
+    settings = {"refine": "field", "spacing_mm": 1.5, "write": ["displacement", "dicom"], "maps": "prm,strain"}
+    command = command_of({"files": FILES, "settings": settings | {"smooth_mm": 0.0, "weights": "/my own/model.pt"}})
+    assert command is not None
+    words = shlex.split(command.replace("\\\n", " "))
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert options["--write"] == "displacement,dicom"
+    assert options["--maps"] == "prm,strain"
+    assert options["--smooth_mm"] == "0.0"
+    assert options["--weights"] == "/my own/model.pt"
+
+
+def test_what_is_the_default_is_not_repeated() -> None:
+    settings = {"refine": "field", "spacing_mm": 1.5, "write": [], "maps": [], "smooth_mm": 4.0}
+    command = command_of({"files": FILES, "settings": settings | {"weights": bundle_root() + "/models/model.pt"}})
+    assert command is not None
+    assert not [word for word in ("--write", "--maps", "--smooth_mm", "--weights") if word in command]
 
 
 def test_scans_in_memory_have_no_command() -> None:
