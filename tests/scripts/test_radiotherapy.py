@@ -65,6 +65,24 @@ def test_structures_follow_the_registration_and_come_back(
     assert referenced.FrameOfReferenceUID == moving.source.frame_of_reference
 
 
+def test_a_tilted_structure_is_left_out_by_name_and_refused_if_asked_for(
+    result: Path, moving: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("shapely", reason="requirements-radiotherapy.txt: how structures are carried")
+    ball = sphere(moving.grid, centre_lps(moving.grid), [RADIUS_MM])
+    tilted = [ball[0], ball[1] + np.outer(np.linspace(-4.0, 4.0, len(ball[1])), [0.0, 0.0, 1.0])]
+    drawn = str(write_structure_set(tmp_path / "drawn.dcm", moving, {"tumour": ball, "needle": tilted}))
+    structures(str(result), drawn, str(tmp_path / "carried.dcm"))
+    assert [item.name for item in read_structures(tmp_path / "carried.dcm").structures] == ["tumour"]
+    assert "structure 'needle': expected contours in the planes of the scan's slices" in caplog.text
+    assert "carried.dcm: written without needle" in caplog.text
+    with pytest.raises(ValueError, match=r"drawn\.dcm: expected structures that can be carried, got needle \(reasons"):
+        structures(str(result), drawn, str(tmp_path / "all.dcm"), rois=["tumour", "needle"])
+    with pytest.raises(ValueError, match="structure 'needle': expected contours in the planes"):
+        structures(str(result), drawn, str(tmp_path / "all.dcm"), rois=["needle"])
+    assert not (tmp_path / "all.dcm").exists()
+
+
 @pytest.fixture
 def blob(moving: Scan, tmp_path: Path) -> Path:
     """20 Gy around the centre of the moving scan."""
