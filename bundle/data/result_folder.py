@@ -159,14 +159,14 @@ class ResultFolder:
                 ContentHashd(SCANS),
             ]
         )
-        pair = read({"name": self.name, **self.files})
+        pair: dict[Any, Any] = read({"name": self.name, **self.files})
         for key in SCANS:
             if pair[f"{key}_sha256"] != self.report["sha256"][key]:
                 raise ValueError(
                     f"{self.files[key]}: expected the {key} scan that was registered in {self.folder}, found other "
                     f"voxels (content hash {pair[f'{key}_sha256'][:12]}, registered {self.report['sha256'][key][:12]})"
                 )
-        return LungRegiond(SCANS)({**pair})
+        return LungRegiond(SCANS)(pair)
 
 
 def _read_report(folder: Path) -> dict[str, Any]:

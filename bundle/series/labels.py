@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from bundle.geometry import WorldTransform, apply_affine, jacobian_determinant
+from bundle.io import ImageHeader, check_whole_numbers, read_labels
 from bundle.lung import voxel_ml
 from bundle.series.amplitude import peak_to_peak
 from bundle.series.trajectory import Trajectory
@@ -49,6 +51,23 @@ class LabelMotion:
     def surface_p95_mm(self) -> Tensor:
         """(4,): 95th percentile over the surface of the peak-to-peak amplitudes."""
         return torch.quantile(self.surface_amplitude_mm, 0.95, dim=1)
+
+
+def read_label_map(file: str | Path) -> MetaTensor:
+    """Read a label map. Raises: ValueError naming the file if its labels are no whole numbers, or none is above 0."""
+    labels = read_labels(file)
+    check_whole_numbers(labels, file)
+    if not (labels.as_tensor() > 0).any():
+        raise ValueError(f"{file}: expected labels above 0, found none")
+    return labels
+
+
+def check_inside(file: str, labels: MetaTensor, header: ImageHeader) -> None:
+    """Raises: ValueError if labels lie outside the reference."""
+    points_mm = apply_affine(labels.affine.double(), (labels[0].as_tensor() > 0).nonzero().double())
+    if not header.contains(points_mm).all():
+        what = f"{int((~header.contains(points_mm)).sum())} of {len(points_mm)} voxels of labels outside"
+        raise ValueError(f"{file}: expected labels inside the reference {header.path}, found {what}")
 
 
 def label_motions(
