@@ -19,7 +19,7 @@ def command_of(report: Mapping[str, Any]) -> str | None:
 
     Released weights are those that are installed: the hash of what was used is in the report.
     """
-    files = report["files"]
+    files = {key: file for key, file in report["files"].items() if key != "displacement"}  # of training pairs
     if not set(FIRST) <= files.keys():
         return None
     settings = {key: report["settings"].get(key) for key in SETTINGS if key != "smooth_mm"}
