@@ -58,7 +58,7 @@ def lung_function(
     check_files({"lobes": lobes, "fixed": fixed, "moving": moving}, {"result": result})
     from bundle.data import FUNCTION_FOLDER, ResultFolder
     from bundle.function import MapOptions, ResponseThresholds, lung_pair, summary_line, write_lung_function
-    from bundle.io import check_whole_numbers, fit_mask, make_folder, read_labels
+    from bundle.io import check_whole_numbers, check_writable, fit_mask, make_folder, read_labels
     from bundle.reports.html import LUNG_FUNCTION, PAGE, check_section, replace_function
 
     options = MapOptions(
@@ -77,6 +77,7 @@ def lung_function(
     page = Path(result) / PAGE
     has_page = page.is_file() and folder.absolute() == (Path(result) / FUNCTION_FOLDER).absolute()
     if has_page:
+        check_writable(result)
         check_section(page, LUNG_FUNCTION)
     make_folder(folder)
     pair = lung_pair(opened)

@@ -48,11 +48,12 @@ def quality(
 
     from bundle.data import ResultFolder
     from bundle.formats import read_json
-    from bundle.io import atomic_path
+    from bundle.io import atomic_path, check_writable
     from bundle.quality import QUALITY, with_contours
     from bundle.reports.html import PAGE, replace_sheet
 
     folder = ResultFolder.read(result, fixed=fixed, moving=moving)
+    check_writable(folder.folder)
     if not (folder.folder / QUALITY).is_file():
         raise FileNotFoundError(
             f"{folder.folder}: no {QUALITY}: written by an earlier version; register the pair again"

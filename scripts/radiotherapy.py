@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,9 @@ def structures(
 ) -> None:
     """Carry the structures of INPUT, drawn on the moving scan, to the fixed scan and write them as OUTPUT.
 
-    Contours are drawn anew in the slices of the fixed scan, with names, colours and types of the old ones.
+    Contours are drawn anew in the slices of the fixed scan, with names, colours and types of the old ones. Structures
+    that cannot be carried, as contours that leave the slices of their scan, are named and left out; one named with
+    --rois is refused instead.
 
     Args:
         result: result folder of scripts.register.
@@ -52,7 +55,15 @@ def structures(
     check_references(drawn, way.source, any_series=any_series)
     grids = {"source": way.source_grid, "target": way.target_grid}
     carried = carry_structures(drawn.structures, way.to_source, way.to_target, **grids, name=result)
+    missing = sorted({item.name for item in drawn.structures} - {item.name for item in carried})
+    if rois and missing:
+        raise ValueError(
+            f"{input}: expected structures that can be carried, got {', '.join(missing)} (reasons above); leave them "
+            "out of --rois"
+        )
     write_structures(output, carried, drawn, way.target)
+    if missing:
+        logging.getLogger(__name__).warning("%s: written without %s", output, ", ".join(missing))
 
 
 def dose(
@@ -167,7 +178,7 @@ def _check_paths(inputs: Sequence[str], output: str, spacing_mm: float | None = 
         raise PermissionError(f"{output}: expected the name of a file in a folder that can be written to")
     if Path(output).exists() and any(Path(output).samefile(path) for path in inputs):
         raise ValueError(f"{output}: expected another --output than the objects that are read")
-    if spacing_mm is not None and not spacing_mm > 0:
+    if spacing_mm is not None and not 0 < spacing_mm < float("inf"):
         raise ValueError(f"--spacing_mm: expected a number above 0, got {spacing_mm:g}")
 
 

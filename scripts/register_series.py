@@ -33,7 +33,8 @@ def register_series(
     Each scan has a folder with the files of scripts.register. For the whole series: amplitude_lr.nii.gz, _ap, _si, _3d
     (motion peak to peak, mm), trajectories.csv, motion.csv, labels.csv and trajectories.png, maximum_intensity.nii.gz,
     mean_on_reference.nii.gz, mean_position.nii.gz, animation.gif, series.csv and, written last, series.json. Finished
-    scans are skipped when the command is repeated. Scans that cannot be registered are listed; the exit code is then 3.
+    scans are skipped when the command is repeated. The last line says what was found. Scans that cannot be registered
+    are listed; the exit code is then 3.
 
     Args:
         output_dir: folder for the results, created if missing.
@@ -66,7 +67,7 @@ def register_series(
     check_files({"labels": labels, "fixed": fixed}, {"landmarks": landmarks, "weights": weights})
     quiet()
     from bundle.refusals import FAILED
-    from bundle.series import members_of_dicom, members_of_files
+    from bundle.series import members_of_dicom, members_of_files, summary_line
     from bundle.series import register_series as register
 
     if dicom is not None:
@@ -85,6 +86,7 @@ def register_series(
         overwrite=overwrite,
         options={name: value for name, value in options.items() if value is not None},
     )
+    print(summary_line(report, output_dir))
     if report["failed"]:
         raise SystemExit(FAILED)
 

@@ -9,6 +9,7 @@ from bundle.data.pair_loader import PairLoader
 from bundle.data.pairs import check_pairs, make_pair, read_pairs
 from bundle.data.pairs_to_register import pairs_to_register
 from bundle.data.result_folder import ResultFolder
+from bundle.data.world_transform import read_world_transform
 
 __all__ = [
     "FILE_KEYS",
@@ -34,4 +35,5 @@ __all__ = [
     "pair_in_memory",
     "pairs_to_register",
     "read_pairs",
+    "read_world_transform",
 ]

@@ -10,14 +10,15 @@ from typing import Any
 
 import itk
 from monai.data import MetaTensor
-from monai.transforms import Compose
 
 from bundle.data.pairs_to_register import REPORT
+from bundle.data.world_transform import read_world_transform
 from bundle.formats import read_json
+from bundle.geometry import WorldTransform
 from bundle.io import check_header, check_mask_file, read_transform
 from bundle.lung import LungRegiond
 from bundle.plausibility import HounsfieldUnitsd
-from bundle.transforms import CheckScand, ContentHashd, FitMasksd, LoadImageSeriesd
+from bundle.transforms import CheckScand, ContentHashd, FitMasksd, LoadImageSeriesd, TimedCompose
 
 TRANSFORM, INVERSE = "transform.h5", "inverse_transform.h5"
 SCANS = ("fixed", "moving")
@@ -137,6 +138,11 @@ class ResultFolder:
         return read_transform(self.folder / TRANSFORM)
 
     @cached_property
+    def field(self) -> WorldTransform:
+        """The same transform, fixed to moving world, RAS mm, without ITK; see `read_world_transform`."""
+        return read_world_transform(self.folder / TRANSFORM)
+
+    @cached_property
     def inverse(self) -> itk.Transform:
         """Moving to fixed points, LPS mm."""
         return read_transform(self.folder / INVERSE)
@@ -144,7 +150,7 @@ class ResultFolder:
     @cached_property
     def _pair(self) -> dict[Hashable, Any]:
         """The pair as registration had it before the alignment."""
-        read = Compose(
+        read = TimedCompose(
             [
                 LoadImageSeriesd(["fixed", "moving", "fixed_mask", "moving_mask"], allow_missing_keys=True),
                 CheckScand(SCANS),
@@ -153,7 +159,7 @@ class ResultFolder:
                 ContentHashd(SCANS),
             ]
         )
-        pair = read({"name": self.name, **self.files})
+        pair: dict[Any, Any] = read({"name": self.name, **self.files})
         for key in SCANS:
             if pair[f"{key}_sha256"] != self.report["sha256"][key]:
                 raise ValueError(

@@ -17,6 +17,7 @@ from bundle.function.measures.air import air_fraction, density_g_per_l
 from bundle.function.measures.gradient import LungGradient, lung_gradient
 from bundle.function.measures.smoothing import LungSmoother
 from bundle.geometry import WorldTransform, apply_affine, spacing_mm
+from bundle.lung import voxel_ml
 from bundle.lung.morphology import box_of
 from bundle.resample import AIR_HU, warp_volume
 
@@ -61,7 +62,7 @@ class Breath:
     @cached_property
     def voxel_ml(self) -> float:
         """Volume of a voxel of the fixed grid."""
-        return float(torch.linalg.det(self.affine[:3, :3].double()).abs()) / 1000
+        return voxel_ml(self.affine)
 
     @cached_property
     def inhale_ml(self) -> Values:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from monai.data import MetaTensor
 
 from bundle.function.breath import Phase
 from bundle.function.measures.air import mass_g
+from bundle.lung import volume_ml, voxel_ml
 
 EQUAL_VOLUMES = 0.03  # relative difference below which the density decides
 SMALL_BREATH = 0.1  # relative difference below which maps of ventilation say little
@@ -38,9 +39,8 @@ class Exhale:
 
 def lung_size(scan: MetaTensor, mask: MetaTensor) -> LungSize:
     """Volume and mass of the lungs of a scan (1, H, W, D), HU, by its mask on the same grid."""
-    inside = mask.as_tensor() > 0
-    voxel_ml = float(torch.linalg.det(torch.as_tensor(scan.affine)[:3, :3].double()).abs()) / 1000
-    return LungSize(float(inside.sum()) * voxel_ml, mass_g(scan.as_tensor()[inside].float().numpy(), voxel_ml))
+    inside = scan.as_tensor().numpy()[mask.as_tensor().numpy() > 0]  # without the int64 indices of torch
+    return LungSize(volume_ml(mask), mass_g(inside.astype(np.float32, copy=False), voxel_ml(scan.affine)))
 
 
 def find_exhale(fixed: LungSize, moving: LungSize, given: Phase | None = None) -> Exhale:

@@ -15,7 +15,6 @@ from bundle.data import FUNCTION_FOLDER, ResultFolder
 from bundle.function.maps import DEFAULT_SMOOTH_MM, MapOptions
 from bundle.function.report import LungPair, summary_line
 from bundle.function.write import write_lung_function
-from bundle.io import field_of
 from bundle.lung import find_lungs
 from bundle.plausibility import NOT_IN_HU
 from bundle.processors import side_by_side
@@ -30,7 +29,7 @@ def lung_pair(result: ResultFolder) -> LungPair:
     Raises: ValueError if the registration failed, a scan has no lungs, or a scan is not in HU.
     """
     result.refuse_failed()
-    side_by_side(lambda part: getattr(result, part), ["fixed", "transform"])  # both take seconds to read
+    side_by_side(lambda part: getattr(result, part), ["fixed", "field"])  # both take seconds to read
     _check(str(result.folder), result.signs, {key: result.lungs_found[key] for key in ("fixed", "moving")})
     return LungPair(
         name=result.name,
@@ -40,8 +39,26 @@ def lung_pair(result: ResultFolder) -> LungPair:
         fixed_mask=result.fixed_mask,
         moving_mask=result.moving_mask,
         lungs=result.fixed_lungs,
-        transform=field_of(result.transform, name=str(result.folder / "transform.h5")),
+        transform=result.field,
     )
+
+
+class LungFunctionScansd(Transform):
+    """Refuse pairs that have no maps of lung function, before they are registered; after `LungRegiond`.
+
+    Args:
+        maps: as of `LungFunctiond`; without maps every pair passes.
+    Raises: ValueError if a scan has no lungs or is not in HU.
+    """
+
+    def __init__(self, *, maps: Sequence[str] | str = ()) -> None:
+        self.maps = maps
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        pair = dict(data)
+        if self.maps:
+            _check_pair(pair)
+        return pair
 
 
 class LungFunctiond(Transform):
@@ -53,7 +70,8 @@ class LungFunctiond(Transform):
     Args:
         maps: see `MapOptions`; none by default.
         smooth_mm: see `MapOptions`.
-    Raises: ValueError for an unknown map; at the pair, if a scan has no lungs or is not in HU.
+    Raises: ValueError for an unknown map; at the pair, if a scan has no lungs or is not in HU (`LungFunctionScansd`
+        says so before the registration).
     """
 
     def __init__(self, *, maps: Sequence[str] | str = (), smooth_mm: float = DEFAULT_SMOOTH_MM) -> None:
@@ -69,8 +87,7 @@ class LungFunctiond(Transform):
         if verdict == "failed":
             log.warning("%s: the registration failed: no maps of lung function", name)
             return pair
-        found = {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")}
-        _check(name, pair.get("implausible") or [], found)
+        _check_pair(pair)
         mask = pair["fixed_mask"]
         lungs = find_lungs(pair["fixed"])
         labels = None if lungs is None else lungs.as_tensor() * (mask.as_tensor() > 0)
@@ -87,6 +104,11 @@ class LungFunctiond(Transform):
         report = write_lung_function(folder, registered, self.options)
         log.info("%s", summary_line(report, folder))
         return pair
+
+
+def _check_pair(pair: Mapping[Hashable, Any]) -> None:
+    found = {key: bool(pair[f"{key}_lungs_found"]) for key in ("fixed", "moving")}
+    _check(pair["name"], pair.get("implausible") or [], found)
 
 
 def _check(name: str, signs: Sequence[str], lungs_found: Mapping[str, bool]) -> None:

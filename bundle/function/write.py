@@ -25,6 +25,7 @@ from bundle.function.summary import map_rows, region_totals, to_csv
 from bundle.io import atomic_path
 from bundle.io.atomic import locked_folder
 from bundle.io.nifti import save_nifti
+from bundle.memory import return_freed_memory
 from bundle.processors import ahead, side_by_side
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def write_lung_function(
     sizes = side_by_side(lambda part: lung_size(*part), scans)
     exhale = find_exhale(sizes[0], sizes[1], options.exhale)
     breath = make_breath(pair.fixed, pair.moving, pair.fixed_mask, pair.transform, exhale.scan)
+    return_freed_memory()
     regions = find_regions(breath, pair.lungs, lobes, lobe_names)
     folder.mkdir(parents=True, exist_ok=True)
     with locked_folder(folder):
@@ -70,6 +72,7 @@ def write_lung_function(
             drawn.append(pictures.slices_of(kind, values))
             pictures.draw(folder / name.replace(".nii.gz", ".png"), drawn[-1])
             files += [name, name.replace(".nii.gz", ".png")]
+            return_freed_memory()
         if "prm" in options.names:
             _write_text(folder / LABELS, _colour_table())
             files.append(LABELS)

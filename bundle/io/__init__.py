@@ -1,7 +1,14 @@
-from bundle.io.atomic import atomic_path, make_folder
+from bundle.io.atomic import atomic_path, check_writable, make_folder
 from bundle.io.displacement import read_displacement, write_displacement
-from bundle.io.field_transform import extend, field_of, invert_transform, outside_fields, transform_points
-from bundle.io.headers import ImageHeader, check_header, itk_from_affine, set_itk_grid
+from bundle.io.field_transform import (
+    extend,
+    field_of,
+    invert_transform,
+    outside_fields,
+    transform_points,
+    world_transform_of,
+)
+from bundle.io.headers import ImageHeader, affine_from_itk, check_header, itk_from_affine, set_itk_grid
 from bundle.io.images import ScanReader, check_scan, compact, content_sha256, read_image, write_image
 from bundle.io.landmarks import (
     SYSTEMS,
@@ -29,6 +36,7 @@ __all__ = [
     "Names",
     "Recipe",
     "ScanReader",
+    "affine_from_itk",
     "atomic_path",
     "check_header",
     "check_landmark_pair",
@@ -38,6 +46,7 @@ __all__ = [
     "check_system",
     "check_weights",
     "check_whole_numbers",
+    "check_writable",
     "compact",
     "content_sha256",
     "extend",
@@ -62,6 +71,7 @@ __all__ = [
     "set_itk_grid",
     "transform_points",
     "weights_sha256",
+    "world_transform_of",
     "write_displacement",
     "write_image",
     "write_landmarks_csv",

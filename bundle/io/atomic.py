@@ -34,6 +34,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
 
 
+def check_writable(folder: str | os.PathLike[str], advice: str = "") -> None:
+    """Check, before the work on what is written to it, an existing folder. Raises: PermissionError."""
+    if not os.access(Path(folder).absolute(), os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder}: the output folder is not writable{advice}")
+
+
 def make_folder(folder: str | os.PathLike[str]) -> None:
     """Create a folder for results, if it is missing, before the work on them.
 
@@ -48,8 +54,7 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
         raise NotADirectoryError(
             f"{folder}: the output folder cannot be created: {error.strerror}; name another with --output_dir"
         ) from error
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise PermissionError(f"{folder}: the output folder is not writable; name another with --output_dir")
+    check_writable(folder, "; name another with --output_dir")
     atexit.register(_remove_empty, missing)
 
 

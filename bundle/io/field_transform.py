@@ -28,7 +28,7 @@ from bundle.geometry import (
     swap_ras_lps_affine,
 )
 from bundle.io.displacement import displacement_from_itk
-from bundle.io.headers import ImageHeader, set_itk_grid
+from bundle.io.headers import ImageHeader, affine_from_itk, set_itk_grid
 
 MIN_VOLUME_FACTOR = 0.1  # of a border's affine; below it only its mean displacement is taken
 MAX_BORDER_POINTS = 20_000
@@ -216,11 +216,25 @@ def field_of(
         found = ", ".join(part.GetNameOfClass() for part in parts)
         raise ValueError(f"{name}: expected {expected}, a field and then an affine, got {found}")
     field, affine = parts
-    displacement_mm, grid = displacement_from_itk(field.GetDisplacementField())
-    ddf_vox = torch.einsum("ab,bhwd->ahwd", torch.linalg.inv(grid[:3, :3]).to(displacement_mm), displacement_mm)
+    image = field.GetDisplacementField()
+    direction = itk.array_from_matrix(image.GetDirection())
+    grid = affine_from_itk(list(image.GetSpacing()), direction, list(image.GetOrigin()))
     after = torch.eye(4, dtype=torch.float64)
     after[:3, :3] = torch.from_numpy(itk.array_from_matrix(affine.GetMatrix()))
     after[:3, 3] = torch.tensor(list(affine.GetOffset()), dtype=torch.float64)
+    return world_transform_of(torch.from_numpy(itk.array_view_from_image(image)).float(), grid, after)
+
+
+def world_transform_of(vectors: Tensor, grid: Tensor, after: Tensor) -> WorldTransform:
+    """A displacement field and the affine after it, of ITK, as one transform.
+
+    Args:
+        vectors: (D, W, H, 3), LPS mm, in ITK's order.
+        grid: (4, 4), voxels (i, j, k) of the field to RAS mm.
+        after: (4, 4), LPS mm.
+    """
+    to_vox = torch.linalg.inv(swap_ras_lps(grid[:3, :3].T).T).to(vectors)
+    ddf_vox = torch.einsum("ab,kjib->aijk", to_vox, vectors).contiguous()
     return WorldTransform(ddf_vox[None], grid, swap_ras_lps_affine(after) @ grid)
 
 

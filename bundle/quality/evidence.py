@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bundle.geometry import affine_columns, apply_affine, identity_vox, spacing_mm
 from bundle.io import ImageHeader
+from bundle.lung import volume_ml
 from bundle.quality.vessel_residual import VesselResidual, vessel_residual
 from bundle.resample import coarsen
 from bundle.transforms import inverse_transform, world_transform
@@ -91,7 +92,7 @@ def examine(pair: Pair) -> tuple[Evidence, Residuals]:
     scale_change, rotation_deg = _linear_part(pair["initial_affine"])
     evidence = Evidence(
         lungs_missing=2.0 - float(pair["fixed_lungs_found"]) - float(pair["moving_lungs_found"]),
-        volume_ratio=_volume_ml(pair["moving_mask"]) / _volume_ml(pair["fixed_mask"]),
+        volume_ratio=volume_ml(pair["moving_mask"]) / volume_ml(pair["fixed_mask"]),
         mass_ratio=_mass_g(pair["moving"], pair["moving_mask"]) / max(_mass_g(pair["fixed"], pair["fixed_mask"]), 1e-6),
         lung_overlap=_overlap(pair),
         lungs_covered=float(in_moving.double().mean()),
@@ -158,9 +159,4 @@ def _linear_part(affine: Tensor) -> tuple[float, float]:
 def _mass_g(scan: MetaTensor, mask: MetaTensor) -> float:
     """Mass of the lungs: HU -1000 to 0 are densities of 0 to 1 g/ml."""
     inside = scan.numpy()[mask.numpy() > 0]  # PyTorch would count the mask in 16 bytes a voxel
-    return float(inside.clip(*DENSITY_HU).mean(dtype=np.float64) - DENSITY_HU[0]) / 1000 * _volume_ml(mask)
-
-
-def _volume_ml(mask: MetaTensor) -> float:
-    voxel_ml = float(torch.linalg.det(mask.affine[:3, :3].double()).abs()) / 1000
-    return int(mask.as_tensor().count_nonzero()) * voxel_ml
+    return float(inside.clip(*DENSITY_HU).mean(dtype=np.float64) - DENSITY_HU[0]) / 1000 * volume_ml(mask)

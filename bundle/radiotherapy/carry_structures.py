@@ -46,14 +46,11 @@ def carry_structures(
         source, target: grids of the scans; their third axis is perpendicular to the slices.
         name: of the transform, for errors.
     Returns: in the same order, with contours in the planes of the target's slices; empty where nothing lies in them.
-    Raises: ValueError for contours outside the source's slice planes, or a target far outside the transform.
+        Structures with contours outside the source's slice planes are left out, with a warning.
+    Raises: ValueError if all are left out, or for a target far outside the transform.
     """
     axes = swap_ras_lps((source.affine[:3, :3] / spacing_mm(source.affine)).T).T.numpy()
-    closed = {
-        index: slice_distance(structure.contours, axes, source.spacing_mm[2], name=structure.name)
-        for index, structure in enumerate(structures)
-        if structure.kind == "closed"
-    }
+    structures, closed = _closed(structures, axes, source.spacing_mm[2])
     to_source = extend(to_source, target.corners_mm, name=name)
     contours = _on_slices(closed, to_source, target)
     carried = []
@@ -68,6 +65,26 @@ def carry_structures(
             log.warning("structure %r: nothing of it lies in the target scan", structure.name)
         carried.append(replace(structure, contours=found, kind="closed" if found else "empty"))
     return carried
+
+
+def _closed(
+    structures: Sequence[Structure], axes: np.ndarray, step_mm: float
+) -> tuple[list[Structure], dict[int, SliceDistance]]:
+    """The structures that can be carried, and the distances of the closed ones by their place among them."""
+    kept: list[Structure] = []
+    distances, problems = {}, []
+    for structure in structures:
+        if structure.kind == "closed":
+            try:
+                distances[len(kept)] = slice_distance(structure.contours, axes, step_mm, name=structure.name)
+            except ValueError as error:
+                problems.append(error)
+                log.warning("%s; it is left out", error)
+                continue
+        kept.append(structure)
+    if problems and not any(structure.contours for structure in kept):
+        raise problems[0]
+    return kept, distances
 
 
 def _on_slices(

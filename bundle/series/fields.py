@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from bundle.geometry import WorldTransform, apply_affine, slabs, warp
-from bundle.io import field_of, read_transform
-
-
-def read_world_transform(path: str | Path) -> WorldTransform:
-    """Read the `transform.h5` of a result folder: an affine after a displacement field.
-
-    Raises: ValueError for a transform of other parts, and what `bundle.io.read_transform` raises.
-    """
-    return field_of(read_transform(path), name=str(path), expected="the transform.h5 of a result folder")
 
 
 def identity_like(transform: WorldTransform) -> WorldTransform:

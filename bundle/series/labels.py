@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -13,6 +14,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from bundle.geometry import WorldTransform, apply_affine, jacobian_determinant
+from bundle.io import ImageHeader, check_whole_numbers, read_labels
+from bundle.lung import voxel_ml
 from bundle.series.amplitude import peak_to_peak
 from bundle.series.trajectory import Trajectory
 
@@ -50,6 +53,23 @@ class LabelMotion:
         return torch.quantile(self.surface_amplitude_mm, 0.95, dim=1)
 
 
+def read_label_map(file: str | Path) -> MetaTensor:
+    """Read a label map. Raises: ValueError naming the file if its labels are no whole numbers, or none is above 0."""
+    labels = read_labels(file)
+    check_whole_numbers(labels, file)
+    if not (labels.as_tensor() > 0).any():
+        raise ValueError(f"{file}: expected labels above 0, found none")
+    return labels
+
+
+def check_inside(file: str, labels: MetaTensor, header: ImageHeader) -> None:
+    """Raises: ValueError if labels lie outside the reference."""
+    points_mm = apply_affine(labels.affine.double(), (labels[0].as_tensor() > 0).nonzero().double())
+    if not header.contains(points_mm).all():
+        what = f"{int((~header.contains(points_mm)).sum())} of {len(points_mm)} voxels of labels outside"
+        raise ValueError(f"{file}: expected labels inside the reference {header.path}, found {what}")
+
+
 def label_motions(
     transforms: Mapping[str, WorldTransform], labels: MetaTensor, names: Mapping[int, str] = MappingProxyType({})
 ) -> list[LabelMotion]:
@@ -74,7 +94,6 @@ def label_motions(
 def _motion(name: str, transforms: Mapping[str, WorldTransform], inside: np.ndarray, affine: Tensor) -> LabelMotion:
     points_mm = apply_affine(affine, torch.from_numpy(np.argwhere(inside)).double())
     surface_mm = apply_affine(affine, torch.from_numpy(face_centres(inside)))
-    voxel_ml = float(torch.linalg.det(affine[:3, :3]).abs()) / 1000
     padded = np.pad(inside, 1)  # so that differences are central at every voxel of the label
     outer = affine.clone()
     outer[:3, 3] = apply_affine(affine, -torch.ones(1, 3, dtype=torch.float64))[0]
@@ -83,7 +102,7 @@ def _motion(name: str, transforms: Mapping[str, WorldTransform], inside: np.ndar
     for transform in transforms.values():
         jacobian = jacobian_determinant(transform.displacement_mm(shape, outer), outer)
         weights = jacobian[torch.from_numpy(padded)].double()
-        volumes_ml.append(weights.sum() * voxel_ml)
+        volumes_ml.append(weights.sum() * voxel_ml(affine))
         centroids.append((transform.transform_points_mm(points_mm) * weights[:, None]).sum(dim=0) / weights.sum())
         moved_mm.append(transform.transform_points_mm(surface_mm) - surface_mm)
     shifts_mm = torch.stack(moved_mm)

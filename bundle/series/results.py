@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from bundle.series.trajectory import draw_trajectories, landmark_trajectories, w
 from bundle.series.transitivity import lung_points_mm
 
 LABELS_FILE, PLOT, ANIMATION = "labels.csv", "trajectories.png", "animation.gif"
+VERDICTS = ("ok", "check", "failed", "not registered")
 RESULTS = (  # of any run: removed before the next one, so that a folder holds one run's results
     *(f"amplitude_{axis}.nii.gz" for axis in amplitude.NAMES),
     amplitude.PICTURE,
@@ -127,3 +129,14 @@ def _named(landmarks: Landmarks) -> Sequence[tuple[str, str]]:
 
 def _motion_row(kind: str, name: str, amplitude_mm: Tensor) -> list[str]:
     return [kind, name, *(f"{value:.4f}" for value in amplitude_mm.tolist())]
+
+
+def summary_line(report: Mapping[str, Any], folder: str | Path) -> str:
+    """What became of a series, in one line."""
+    verdicts = Counter(member["verdict"] for member in report["members"].values())
+    counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+    motion_mm = report["amplitude_in_lungs"]["3d"]["p95_mm"]
+    return (
+        f"{len(report['members'])} scans, reference {report['reference']}: {counts}; motion in the lungs "
+        f"{motion_mm:.1f} mm peak to peak (95th percentile); results in {folder}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,19 @@ from monai.data import MetaTensor
 from tqdm import tqdm
 
 from bundle import __version__
-from bundle.geometry import spacing_mm
-from bundle.io import ImageHeader, atomic_path, check_whole_numbers, make_folder, read_labels, read_landmarks
+from bundle.data import read_world_transform
+from bundle.io import (
+    ImageHeader,
+    atomic_path,
+    check_header,
+    make_folder,
+    read_landmarks,
+)
 from bundle.io.atomic import locked_folder
-from bundle.lung import find_lungs
+from bundle.lung import find_lungs, volume_ml
 from bundle.refusals import reason_of
-from bundle.series.fields import identity_like, read_world_transform
+from bundle.series.fields import identity_like
+from bundle.series.labels import check_inside, read_label_map
 from bundle.series.members import DIRECT, Member
 from bundle.series.order import nearest_mean, neighbours, outwards, spread
 from bundle.series.registration import OWN_ALIGNMENT, TRANSFORM, Outcome, SeriesRegistration, read, register_members
@@ -68,6 +75,12 @@ def register_series(
         raise ValueError(f"--transitivity: expected a number of pairs, 0 or more, got {transitivity}")
     folder = Path(output_dir)
     registration = SeriesRegistration(options or {}, overwrite=overwrite)
+    candidates = members if reference is None else [members[names.index(reference)]]
+    given = None if labels is None else read_label_map(labels)
+    if given is not None:
+        _of_any(candidates, lambda header: check_inside(str(labels), given, header))
+    if landmarks is not None:
+        _of_any(candidates, lambda header: read_landmarks(landmarks, header, system=landmark_system))
     make_folder(folder)
     with locked_folder(folder):  # a second run waits, and then skips what the first one has finished
         volumes_ml = {} if reference is not None else lung_volumes_ml(members)
@@ -76,8 +89,10 @@ def register_series(
         number = names.index(chosen)
         scan = read(members[number])
         points = None if landmarks is None else read_landmarks(landmarks, ImageHeader.of(scan), system=landmark_system)
+        if given is not None:
+            check_inside(str(labels), given, ImageHeader.of(scan))
         lungs = find_lungs(scan)
-        label_map = lungs if labels is None else _read_labels(labels, scan)
+        label_map = lungs if given is None else given
         if lungs is None:
             lungs = MetaTensor(torch.ones(scan.shape, dtype=torch.uint8), affine=scan.affine)
 
@@ -133,8 +148,7 @@ def lung_volumes_ml(members: Sequence[Member]) -> dict[str, float]:
             log.warning("%s: no lung volume: %s", member.name, reason_of(error))
             continue
         if lungs is not None:
-            voxels = int(lungs.as_tensor().count_nonzero())
-            volumes[member.name] = voxels * float(spacing_mm(lungs.affine.double()).prod()) / 1000
+            volumes[member.name] = volume_ml(lungs)
     if not volumes:
         raise ValueError("no member has lungs: name the one that the others are registered to with --reference")
     return volumes
@@ -169,17 +183,16 @@ def register_neighbours(
     return transforms, problems
 
 
-def _read_labels(file: str | Path, scan: MetaTensor) -> MetaTensor:
-    labels, header = read_labels(file), ImageHeader.of(scan)
-    check_whole_numbers(labels, file)
-    inside = (labels[0].as_tensor() > 0).nonzero()
-    points_mm = inside.double() @ labels.affine[:3, :3].double().T + labels.affine[:3, 3].double()
-    if not len(points_mm):
-        raise ValueError(f"{file}: expected labels above 0, found none")
-    if not header.contains(points_mm).all():
-        what = f"{int((~header.contains(points_mm)).sum())} of {len(points_mm)} voxels of labels outside"
-        raise ValueError(f"{file}: expected labels inside the reference {header.path}, found {what}")
-    return labels
+def _of_any(members: Sequence[Member], check: Callable[[ImageHeader], object]) -> None:
+    """Check an input against the headers of those that may become the reference. Raises: the error of the first one."""
+    errors = []
+    for member in members:
+        try:
+            check(check_header(member.file, member.choice))
+            return
+        except ValueError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _is_usable(outcome: Outcome, name: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from monai.transforms import Compose
@@ -26,10 +27,20 @@ class TimedCompose(Compose):
     Args:
         transforms: as of `Compose`.
         inferer: runs before these transforms; its steps are added.
+        checks: transforms that follow those of some class, by its name: what one workflow asks for, where training and
+            inference share their list of transforms.
     """
 
-    def __init__(self, transforms: Sequence[Callable] | Callable | None = None, *, inferer: TimedInferer | None = None):
-        super().__init__(transforms)
+    def __init__(
+        self,
+        transforms: Sequence[Callable] | Callable | None = None,
+        *,
+        inferer: TimedInferer | None = None,
+        checks: Mapping[str, Callable] = MappingProxyType({}),
+    ):
+        steps = transforms if isinstance(transforms, Sequence) else [transforms] if transforms is not None else []
+        followed = [(step, checks.get(type(step).__name__)) for step in steps]
+        super().__init__([step for steps in followed for step in steps if step is not None])
         self.inferer = inferer
         reuse_freed_memory()
 

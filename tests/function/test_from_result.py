@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bundle.data import FUNCTION_FOLDER, FUNCTION_REPORT, FUNCTION_TABLE, ResultFolder
-from bundle.function import LungFunctiond, MapOptions, lung_pair, write_lung_function
+from bundle.function import LungFunctiond, LungFunctionScansd, MapOptions, lung_pair, write_lung_function
 from bundle.io import ImageHeader
 from bundle.plausibility import NOT_IN_HU
 from bundle.quality import Verdict
@@ -83,8 +83,10 @@ def test_a_failed_registration_gives_no_maps(pair: dict[str, Any], caplog: pytes
     ],
 )
 def test_what_has_no_lungs_or_no_hu_is_refused(pair: dict[str, Any], change: dict[str, Any], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        LungFunctiond(maps="all")({**pair, **change})
+    for transform in (LungFunctionScansd, LungFunctiond):  # before the registration, and after it
+        with pytest.raises(ValueError, match=match):
+            transform(maps="all")({**pair, **change})
+        transform()({**pair, **change})  # without maps there is nothing to refuse
 
 
 def test_unknown_maps_are_refused_before_anything_is_read() -> None:

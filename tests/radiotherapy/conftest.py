@@ -19,6 +19,7 @@ from torch import Tensor
 from bundle.geometry import WorldTransform
 from bundle.io import ImageHeader, content_sha256, read_image, write_transform
 from bundle.io.dicom_objects import Source, find_source
+from tests.formats.dicom.conftest import set_attributes
 from tests.grids import make_affine
 from tests.io.conftest import write_dicom_series
 
@@ -191,11 +192,7 @@ def write_dose_file(
     scale = f"{max(values.max(), 1e-3) / (2**bits - 2):.10e}"[:16]
     data.DoseGridScaling = scale
     data.PixelData = np.rint(values.transpose(2, 1, 0) / float(scale)).astype(f"<u{bits // 8}").tobytes()
-    for keyword, value in attributes.items():
-        if value is None:
-            delattr(data, keyword)
-        else:
-            setattr(data, keyword, value)
+    set_attributes(data, attributes)
     data.save_as(path, enforce_file_format=True)
     return path
 

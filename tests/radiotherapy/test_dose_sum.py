@@ -55,6 +55,19 @@ def test_a_translation_conserves_the_integral_and_moves_the_maximum(angles_deg: 
     np.testing.assert_allclose(moment / carried.sum(dtype=np.float64), centre, atol=0.02)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_voxels_of_the_dose_or_a_fraction_of_them_conserve_any_integral(parts: int) -> None:
+    """The trilinear weights of a voxel add up to 1 there, however steep the dose is."""
+    dose = blob()
+    dose.values[:] = 0.0
+    dose.values[:, 8:-8, 8:-8, 8:-8] = torch.rand(dose.values[:, 8:-8, 8:-8, 8:-8].shape, generator=torch.Generator())
+    fine = AFFINE.double() @ torch.diag(torch.tensor([1 / parts, 1 / parts, 1 / parts, 1.0], dtype=torch.float64))
+    shape = tuple(size * parts for size in SHAPE)
+    carried = carry_dose(dose, translation((3.3, -2.1, 4.7)), ImageHeader("fixed", shape, fine))
+    before = integral(dose.values[0].numpy(), ImageHeader("dose", SHAPE, AFFINE))
+    assert integral(carried, ImageHeader("fixed", shape, fine)) == pytest.approx(before, rel=1e-5)
+
+
 def test_a_carried_dose_is_simpleitks_trilinear_one_and_0_outside() -> None:
     grid = ImageHeader("fixed", (20, 24, 30), make_affine((20, 24, 30), (5.0, 4.0, 4.5), centre_mm=(20, 60, -930)))
     dose = blob()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from bundle.data import ResultFolder
 from bundle.io import read_image
 from scripts.lung_function import lung_function
 from tests.function.conftest import Phantom, phantom
@@ -59,6 +61,9 @@ def test_lobes_on_another_grid_have_their_rows(
         ({"result": "nowhere"}, r"nowhere: no such file \(--result\)"),
         ({"maps": "jacobian"}, "maps: expected all, or some of volume_change"),
         ({"smooth_mm": -4.0}, "smooth_mm: expected 0 to 50 mm, got -4"),
+        ({"smooth_mm": 1e6}, "smooth_mm: expected 0 to 50 mm, got 1000000"),
+        ({"smooth_mm": float("nan")}, "smooth_mm: expected 0 to 50 mm, got nan"),
+        ({"smooth_mm": "wide"}, "smooth_mm: expected 0 to 50 mm, got wide"),
         ({"lobe_names": "1=a"}, "--lobe_names: expected --lobes"),
         ({"exhale": "inhale"}, "exhale: expected fixed or moving, got 'inhale'"),
         ({"moving": "gone.nii.gz"}, r"gone\.nii\.gz: no such file or folder"),
@@ -69,6 +74,17 @@ def test_a_refused_input_leaves_nothing(phantom: Phantom, options: dict[str, Any
     with pytest.raises((ValueError, FileNotFoundError), match=reason):
         lung_function(**given)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_result_that_cannot_be_written_is_refused_before_its_scans_are_read(
+    phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(phantom.inhale_fixed, tmp_path / "result"))
+    monkeypatch.setattr(ResultFolder, "fixed", property(lambda _: pytest.fail("the scan was read")))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    for options in ({}, {"output_dir": str(tmp_path / "out")}):
+        with pytest.raises(PermissionError, match=r"(result|out): the output folder is not writable"):
+            lung_function(str(folder), **options)
 
 
 def test_a_failed_registration_ends_with_its_reason(phantom: Phantom, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from bundle import io
 from bundle.geometry import apply_affine
 from bundle.quality import items_of
 from scripts.quality import quality
@@ -183,6 +185,17 @@ def test_wrong_input_is_refused_and_nothing_is_changed(
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         quality(str(folder), **given)
     assert before == ((folder / "quality.json").read_bytes(), (folder / "report.html").read_bytes())
+
+
+def test_a_result_that_cannot_be_written_is_refused_before_contours_are_read(
+    result: tuple[SyntheticPair, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, folder = result
+    fixed, moving = balls(pair, tmp_path)
+    monkeypatch.setattr(io, "read_labels", lambda _: pytest.fail("contours were read"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match="out: the output folder is not writable"):
+        quality(str(folder), fixed_labels=fixed, moving_labels=moving)
 
 
 def test_a_result_of_an_earlier_version_is_refused(result: tuple[SyntheticPair, Path]) -> None:

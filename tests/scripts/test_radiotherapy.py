@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from bundle.radiotherapy import read_dose, read_structures
+from bundle.refusals import REFUSED
 from scripts.cli import run
 from scripts.radiotherapy import accumulate, dose, structures
 from tests.grids import make_affine
@@ -60,6 +63,24 @@ def test_structures_follow_the_registration_and_come_back(
     assert np.median(np.abs(off_mm)) < 0.15  # and once more, in slices of 3 mm: 0.056 + 0.080 mm
     referenced = pydicom.dcmread(tmp_path / "back.dcm").ReferencedFrameOfReferenceSequence[0]
     assert referenced.FrameOfReferenceUID == moving.source.frame_of_reference
+
+
+def test_a_tilted_structure_is_left_out_by_name_and_refused_if_asked_for(
+    result: Path, moving: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("shapely", reason="requirements-radiotherapy.txt: how structures are carried")
+    ball = sphere(moving.grid, centre_lps(moving.grid), [RADIUS_MM])
+    tilted = [ball[0], ball[1] + np.outer(np.linspace(-4.0, 4.0, len(ball[1])), [0.0, 0.0, 1.0])]
+    drawn = str(write_structure_set(tmp_path / "drawn.dcm", moving, {"tumour": ball, "needle": tilted}))
+    structures(str(result), drawn, str(tmp_path / "carried.dcm"))
+    assert [item.name for item in read_structures(tmp_path / "carried.dcm").structures] == ["tumour"]
+    assert "structure 'needle': expected contours in the planes of the scan's slices" in caplog.text
+    assert "carried.dcm: written without needle" in caplog.text
+    with pytest.raises(ValueError, match=r"drawn\.dcm: expected structures that can be carried, got needle \(reasons"):
+        structures(str(result), drawn, str(tmp_path / "all.dcm"), rois=["tumour", "needle"])
+    with pytest.raises(ValueError, match="structure 'needle': expected contours in the planes"):
+        structures(str(result), drawn, str(tmp_path / "all.dcm"), rois=["needle"])
+    assert not (tmp_path / "all.dcm").exists()
 
 
 @pytest.fixture
@@ -115,6 +136,8 @@ def test_doses_of_phases_are_added_up_with_their_weights(
         ({"weights": ["1", "x"]}, r"--weights: expected numbers, got \['1', 'x'\]"),
         ({"output": "sum.nii.gz"}, r"sum\.nii\.gz: expected a name ending in \.dcm"),
         ({"spacing_mm": 0.0}, "--spacing_mm: expected a number above 0, got 0"),
+        ({"spacing_mm": float("nan")}, "--spacing_mm: expected a number above 0, got nan"),
+        ({"spacing_mm": float("inf")}, "--spacing_mm: expected a number above 0, got inf"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(
@@ -156,6 +179,30 @@ def test_neither_inputs_nor_folders_are_overwritten(blob: Path, drawn: Path, res
     with pytest.raises(ValueError, match=r"drawn\.dcm: expected another --output"):
         structures(str(result), str(drawn), str(drawn))
     assert before == (blob.read_bytes(), drawn.read_bytes())
+
+
+def test_what_is_missing_to_carry_structures_is_named_before_anything_is_read(
+    blob: Path, result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the command ends; the input is no structure set, which is known as soon as it is read. Doses need nothing."""
+    monkeypatch.setitem(sys.modules, "shapely", None)
+    words = ["--result", str(result), "--input", str(blob), "--output"]
+    with pytest.raises(SystemExit) as stopped:
+        run({"structures": structures}, arguments=["structures", *words, str(tmp_path / "carried.dcm")])
+    assert stopped.value.code == REFUSED
+    reason = "structures need shapely: pip install -r requirements-radiotherapy.txt"
+    assert capsys.readouterr().err.splitlines()[-1] == reason
+    run({"dose": dose}, arguments=["dose", *words, str(tmp_path / "dose_carried.dcm")])
+    assert (tmp_path / "dose_carried.dcm").is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(
+    blob: Path, result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    for command in (structures, dose):
+        with pytest.raises(PermissionError, match=r"out\.dcm: expected the name of a file in a folder that can be"):
+            command(str(result), str(blob), str(tmp_path / "out.dcm"))
 
 
 def test_a_dose_beside_the_target_is_told(

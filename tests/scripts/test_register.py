@@ -9,8 +9,9 @@ import torch
 from monai.transforms import Orientation
 
 from bundle.geometry import apply_affine
-from bundle.io import check_header, read_image, read_transform, transform_points
+from bundle.io import check_header, read_image, read_transform, transform_points, write_image
 from bundle.networks import RRN
+from bundle.transforms import InitialAlignmentd, LoadImageSeriesd
 from scripts.apply import apply
 from scripts.cli import run
 from scripts.register import register
@@ -109,3 +110,46 @@ def test_smoothing_without_maps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--smooth_mm: expected --maps, the maps that are smoothed, got 2 mm without"):
         register("fixed.nii.gz", "moving.nii.gz", str(tmp_path / "out"), smooth_mm=2.0)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("smooth_mm", "reason"),
+    [
+        ("-1", "smooth_mm: expected 0 to 50 mm, got -1.0"),
+        ("1e6", "smooth_mm: expected 0 to 50 mm, got 1000000.0"),
+        ("nan", "--smooth_mm: expected a finite number, got 'nan'"),
+    ],
+)
+def test_smoothing_out_of_range_is_refused_before_scans_are_read(
+    smooth_mm: str,
+    reason: str,
+    small_phantoms: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LoadImageSeriesd, "__call__", lambda *_: pytest.fail("the scans were read"))
+    scan = str(small_phantoms / "test_00" / "fixed.nii.gz")
+    words = ["--fixed", scan, "--moving", scan, "--output_dir", str(tmp_path / "out"), "--maps", "prm"]
+    with pytest.raises(SystemExit) as stopped:
+        run(register, arguments=[*words, "--smooth_mm", smooth_mm])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == reason
+
+
+def test_maps_of_scans_without_lungs_are_refused_before_the_alignment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InitialAlignmentd, "__call__", lambda *_: pytest.fail("the scans were aligned"))
+    voxels = np.full((40, 40, 40), -1000.0)
+    voxels[8:32, 8:32] = np.random.default_rng(0).normal(30, 20, (24, 24, 40))
+    voxels[12:28, 12:28] -= 160  # fat, which the network sees
+    water = str(tmp_path / "water.nii.gz")
+    write_image(water, voxels, torch.diag(torch.tensor([6.0, 6.0, 6.0, 1.0])), dtype=np.int16)
+    words = ["--fixed", water, "--moving", water, "--output_dir", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stopped:
+        run(register, arguments=[*words, "--maps", "all"])
+    assert stopped.value.code == 2
+    reason = "lung function needs the lungs of both scans; none found in: fixed, moving"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(reason)
+    assert not list((tmp_path / "out").iterdir())

@@ -50,7 +50,7 @@ def test_contradictions_are_refused_before_any_work(
 
 
 def test_files_are_registered_to_the_fixed_one_and_a_failed_one_ends_with_its_code(
-    tmp_path: Path, affine_only: list[str]
+    tmp_path: Path, affine_only: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = (str(write_chest(tmp_path / f"p{number}.nii.gz", number)) for number in (0, 1))
     water = str(write_water(tmp_path / "water.nii.gz"))
@@ -60,6 +60,12 @@ def test_files_are_registered_to_the_fixed_one_and_a_failed_one_ends_with_its_co
     assert stopped.value.code == FAILED
     report = json.loads((tmp_path / "out" / "series.json").read_text())
     assert report["reference"] == "p0"
+    verdicts = [member["verdict"] for member in report["members"].values()]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert verdicts.count("not registered") == 1
+    assert last.startswith("3 scans, reference p0: ")
+    assert "1 not registered; motion in the lungs " in last
+    assert last.endswith(f"; results in {tmp_path / 'out'}")
     assert list(report["failed"]) == ["water"]
     assert (tmp_path / "out" / "p1" / "transform.h5").is_file()
 

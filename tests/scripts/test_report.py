@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,14 @@ def test_a_folder_without_results_ends_with_one_line(tmp_path: Path, capsys: pyt
     assert (
         capsys.readouterr().err.strip().splitlines()[-1].endswith("(expected one with a result folder for each pair)")
     )
+
+
+def test_a_folder_that_cannot_be_written_ends_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_page(tmp_path / "a", make_registered())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(SystemExit) as stopped:
+        run(report, arguments=["--pairs", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"{tmp_path}: the output folder is not writable"

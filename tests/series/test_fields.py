@@ -3,15 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk
 import torch
 
 from bundle.apply import displacement_on
-from bundle.geometry import WorldTransform, apply_affine, swap_ras_lps
+from bundle.data import read_world_transform
+from bundle.geometry import WorldTransform, apply_affine
 from bundle.io import ImageHeader, read_transform, write_transform
-from bundle.io.transform_file import PRECISION_MM
-from bundle.series.fields import after, displacement_slabs, identity_like, mean_transform, read_world_transform
-from tests.grids import FIXED_SHAPE, affine_to_sitk, make_affine, make_case, rotation, voxel_centres_mm, waves_vox
+from bundle.series.fields import after, displacement_slabs, identity_like, mean_transform
+from tests.grids import FIXED_SHAPE, make_affine, make_case, rotation, waves_vox
 
 SHAPE = (14, 12, 16)
 GRID = make_affine(SHAPE, (9.0, 8.0, 7.0), angles_deg=(10, -5, 20))
@@ -22,24 +21,6 @@ def member(phase: float, *angles_deg: float) -> WorldTransform:
     affine = rotation(*angles_deg)
     affine[:3, 3] = torch.tensor([4.0 * phase, -3.0, 6.0 * phase])
     return WorldTransform(waves_vox(SHAPE, amplitude_vox=0.25, phase=phase), GRID, affine @ GRID)
-
-
-def test_the_transform_of_a_result_folder_maps_points_as_itk_does(tmp_path: Path) -> None:
-    case = make_case()
-    header = ImageHeader("fixed", FIXED_SHAPE, case.fixed_affine)
-    write_transform(tmp_path / "transform.h5", case.transform, header.corners_mm)
-    points = voxel_centres_mm(FIXED_SHAPE, case.fixed_affine)[::7]
-    reference = sitk.ReadTransform(str(tmp_path / "transform.h5"))
-    expected = torch.tensor([reference.TransformPoint(point) for point in swap_ras_lps(points).tolist()])
-    moved = read_world_transform(tmp_path / "transform.h5").transform_points_mm(points)
-    torch.testing.assert_close(swap_ras_lps(moved), expected.double(), atol=2e-3, rtol=0)
-    torch.testing.assert_close(moved, case.transform.transform_points_mm(points), atol=2 * PRECISION_MM, rtol=0)
-
-
-def test_other_transforms_are_no_result_of_a_registration(tmp_path: Path) -> None:
-    sitk.WriteTransform(affine_to_sitk(rotation(1, 2, 3)), str(tmp_path / "affine.tfm"))
-    with pytest.raises(ValueError, match=r"affine\.tfm: expected the transform\.h5 of a result folder, .* AffineTrans"):
-        read_world_transform(tmp_path / "affine.tfm")
 
 
 def test_slabs_hold_the_displacements_of_all_members_as_itk_samples_them(

@@ -110,10 +110,18 @@ def test_neighbours_are_compared_with_the_way_through_the_reference(finished: tu
         ({"reference": "p0", "labels": "far.nii.gz"}, r"far\.nii\.gz: expected labels inside .* 8 of 8 voxels"),
         ({"reference": "p0", "labels": "empty.nii.gz"}, r"empty\.nii\.gz: expected labels above 0, found none"),
         ({"reference": "p0", "labels": "half.nii.gz"}, r"half\.nii\.gz: expected whole numbers, .* found 1\.5"),
+        ({"labels": "half.nii.gz", "lungs_first": False}, r"half\.nii\.gz: expected whole numbers, .* found 1\.5"),
+        ({"labels": "far.nii.gz", "lungs_first": False}, r"far\.nii\.gz: expected labels inside .* 8 of 8 voxels"),
+        ({"landmarks": "far.csv", "lungs_first": False}, r"far\.csv: 1 of 2 landmarks lie outside"),
         ({"reference": "water", "options": COARSE}, "no member could be registered to water: p0: "),
     ],
 )
-def test_what_cannot_work_is_refused(scans: list[Path], tmp_path: Path, options: dict[str, Any], error: str) -> None:
+def test_what_cannot_work_is_refused(
+    scans: list[Path], tmp_path: Path, options: dict[str, Any], error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not options.get("lungs_first", True):
+        monkeypatch.setattr("bundle.series.run.find_lungs", lambda _: pytest.fail("lungs were looked for"))
+    options = {key: value for key, value in options.items() if key != "lungs_first"}
     points = torch.tensor([[0.0, 0.0, 0.0], [900.0, 0.0, 0.0]], dtype=torch.float64)
     write_landmarks_csv(tmp_path / "far.csv", points)
     far = grid_of(0)

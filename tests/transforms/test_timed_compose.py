@@ -57,6 +57,17 @@ def test_the_steps_of_the_inferer_come_between_those_before_and_after_it_even_th
     assert all(isinstance(value, float) for value in result["seconds_by_step"].values())
 
 
+def test_a_check_runs_right_after_the_steps_of_its_class() -> None:
+    seen = []
+
+    def check(data: dict[str, Any]) -> dict[str, Any]:
+        seen.append(sorted(data))
+        return data
+
+    TimedCompose([Sleep(), Forget(), AddNoise()], checks={"Sleep": check})({"name": "a"})
+    assert seen == [["name", "seconds_by_step", "slept"]]
+
+
 def test_the_given_pair_is_left_alone() -> None:
     pair = {"name": "a"}
     TimedCompose([Sleep()])(pair)

@@ -46,7 +46,9 @@ class LungGradient:
         to_own = torch.linalg.inv(self.affine.double()) @ affine.double()
         weights = _sampled(self.weights, to_own, shape)
         for channel in values:
-            yield _sampled(channel * self.weights, to_own, shape) / weights
+            sampled = _sampled(channel * self.weights, to_own, shape)
+            sampled /= weights
+            yield sampled
 
 
 def _sampled(values: Tensor, to_own: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -73,14 +75,17 @@ def lung_gradient(transform: WorldTransform, inside: NDArray[np.bool_], affine: 
     box = box_of(lungs.numpy(), 2) if lungs.any() else (slice(0, None),) * 3  # lungs smaller than the field's voxels
     low = torch.tensor([[side.start for side in box]], dtype=torch.float64)
     grid[:3, 3] = apply_affine(grid, low)[0]
-    lungs, ddf = lungs[box], ddf[(slice(None), *box)]
-    by_voxel = torch.eye(3)[..., None, None, None].repeat(1, 1, *ddf.shape[1:])  # (3, 3, ...): component, axis
-    is_within = lungs.clone()
-    for axis, (difference, has_any) in enumerate(_differences(ddf, lungs)):
-        by_voxel[:, axis] += difference
-        is_within &= has_any
+    lungs, ddf = lungs[box], ddf[(slice(None), *box)].clone()  # the padded field is freed
     start = torch.linalg.inv(transform.grid_to_fixed.double())[:3, :3].to(ddf)
-    matrices = torch.einsum("ab,bchwd,ce->aehwd", transform.grid_to_moving[:3, :3].to(ddf), by_voxel, start)
+    end = transform.grid_to_moving[:3, :3].to(ddf)
+    matrices = (end @ start)[..., None, None, None].repeat(1, 1, *ddf.shape[1:])
+    is_within = lungs.clone()
+    for component in range(3):  # one at a time, for the memory
+        for axis, (difference, has_any) in enumerate(_differences(ddf[component : component + 1], lungs)):
+            factors = torch.outer(end[:, component], start[axis])
+            for row, column in factors.nonzero().tolist():
+                matrices[row, column].add_(difference[0], alpha=float(factors[row, column]))
+            is_within &= has_any
     return LungGradient(matrices, torch.where(is_within, 1.0, ACROSS), grid)
 
 
@@ -96,7 +101,7 @@ def _on_nodes(inside: NDArray[np.bool_], affine: Tensor, grid: Tensor, shape: to
 
 
 def _differences(ddf: Tensor, lungs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Differences (3, h, w, d) along each axis, from the neighbours within the lungs, and where there is one."""
+    """Differences (C, h, w, d) along each axis, from the neighbours within the lungs, and where there is one."""
     for axis in range(3):
         step = torch.diff(ddf, dim=axis + 1)
         both = torch.narrow(lungs, axis, 1, lungs.shape[axis] - 1) & torch.narrow(lungs, axis, 0, lungs.shape[axis] - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from bundle.processors import side_by_side
 
 MIN_STRETCH = 0.1  # as of folded voxels
 ISOTROPIC = 1e-3  # difference of the stretches below which their pattern is noise
-CHUNK = 500_000
+CHUNK = 50_000  # what belongs to it stays in the cache
 
 
 class Strain(NamedTuple):
@@ -40,13 +41,16 @@ def strain(breath: Breath, sigma_mm: float) -> Strain:
     """
     smooth = breath.smoother(sigma_mm)
     components = breath.gradient.on_grid(breath.gradient.matrices.flatten(0, 1), breath.inside.shape, breath.affine)
-    gradient = torch.from_numpy(np.stack(side_by_side(smooth, components))).view(3, 3, -1)
-    parts = side_by_side(singular_values, gradient.split(CHUNK, dim=2))
-    values = torch.cat(parts, dim=1).clamp_min(MIN_STRETCH)
-    if breath.exhale == "moving":  # of the inverse, inhale to exhale
-        values = 1.0 / values.flip(0)
-    first, second, third = values.float().numpy()
+    gradient = torch.from_numpy(np.stack([smooth(one) for one in components])).view(3, 3, -1)  # a volume at a time
+    stretches = partial(_stretches, is_inverse=breath.exhale == "moving")
+    first, second, third = torch.cat(side_by_side(stretches, gradient.split(CHUNK, dim=2)), dim=1).numpy()
     return Strain(first, second, third, *indices(first, second, third))
+
+
+def _stretches(matrices: Tensor, *, is_inverse: bool) -> Tensor:
+    """Stretches (3, n), descending, float32, of the gradients (3, 3, n) of a transform or of its inverse."""
+    values = singular_values(matrices).clamp_min(MIN_STRETCH)
+    return (1.0 / values.flip(0) if is_inverse else values).float()
 
 
 def indices(first: Values, second: Values, third: Values) -> tuple[Values, Values]:
@@ -64,17 +68,14 @@ def singular_values(matrices: Tensor) -> Tensor:
 
     In closed form (Smith 1961, Commun. ACM 4(4)), for millions of matrices.
     """
-    squares = torch.einsum("abn,acn->bcn", matrices.double(), matrices.double())
-    mean = (squares[0, 0] + squares[1, 1] + squares[2, 2]) / 3
-    shifted = squares - mean * torch.eye(3, dtype=torch.float64)[..., None]
-    size = (shifted.square().sum(dim=(0, 1)) / 6).sqrt()
-    unit = shifted / size.clamp_min(1e-30)
-    determinant = (
-        unit[0, 0] * (unit[1, 1] * unit[2, 2] - unit[1, 2] * unit[2, 1])
-        - unit[0, 1] * (unit[1, 0] * unit[2, 2] - unit[1, 2] * unit[2, 0])
-        + unit[0, 2] * (unit[1, 0] * unit[2, 1] - unit[1, 1] * unit[2, 0])
-    )
-    angle = (determinant / 2).clamp(-1, 1).acos() / 3
+    a, b, c = matrices.double().unbind(1)
+    ab, bc, ca = (a * b).sum(dim=0), (b * c).sum(dim=0), (c * a).sum(dim=0)
+    diagonal = torch.stack([column.square().sum(dim=0) for column in (a, b, c)])
+    mean = diagonal.mean(dim=0)
+    aa, bb, cc = diagonal.sub_(mean)
+    size = ((diagonal.square().sum(dim=0) + 2 * (ab.square() + bc.square() + ca.square())) / 6).sqrt()
+    determinant = aa * (bb * cc - bc.square()) - ab * (ab * cc - bc * ca) + ca * (ab * bc - bb * ca)
+    angle = (determinant / (2 * size**3).clamp_min(1e-90)).clamp(-1, 1).acos() / 3
     first = mean + 2 * size * angle.cos()
     third = mean + 2 * size * (angle + 2 * torch.pi / 3).cos()
     return torch.stack([first, 3 * mean - first - third, third]).clamp_min(0).sqrt()

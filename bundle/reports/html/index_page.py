@@ -17,7 +17,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from bundle.data.pairs_to_register import REPORT
-from bundle.io.atomic import atomic_path
+from bundle.io.atomic import atomic_path, check_writable
 from bundle.reports.html.page import ASSETS, PAGE
 
 INDEX = "index.html"
@@ -47,11 +47,13 @@ def write_index(folder: str | Path) -> Path:
     """Write `index.html` of the result folders in a folder, and return its path; verdicts sorted as in `ORDER`.
 
     Folders without a complete report are listed as incomplete, with the reason.
-    Raises: FileNotFoundError, ValueError if there is no such folder, or no result folder in it.
+    Raises: FileNotFoundError, ValueError if there is no such folder, or no result folder in it;
+        PermissionError.
     """
     place = Path(folder)
     if not place.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder (expected one with a result folder for each pair)")
+    check_writable(place)
     entries = [_entry(path) for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     if all(entry.verdict == "incomplete" for entry in entries):
         kind = "is the result folder of one pair" if (place / REPORT).is_file() else f"holds no folder with a {REPORT}"

@@ -7,6 +7,7 @@ the Jacobian; the parenchyma conserves mass (HU + 1000 divided by the Jacobian);
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,22 +74,16 @@ def make_phantom(
     """
     if min(spacing_mm) <= 0:
         raise ValueError(f"spacing_mm: expected three positive numbers, got {spacing_mm}")
-    people, breaths, trees, grids, noises = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5))
-    anatomy = draw_anatomy(people, body_scale=body_scale)
-    structures = grow_structures(trees, anatomy)
-    landmarks = pick_landmarks(anatomy, structures.forks_mm)
-    transform = draw_breathing(
-        breaths,
-        anatomy,
-        landmarks_mm=landmarks,
+    patient = draw_patient(
+        seed,
+        body_scale=body_scale,
         diaphragm_mm=diaphragm_mm,
         mean_mm=mean_mm,
         shift_mm=shift_mm,
         rotation_deg=rotation_deg,
     )
-    scene = Scene(anatomy, transform, draw_parenchyma(people, anatomy), structures)
-    inhale = np.concatenate([np.stack(lung.cloud(), axis=1) for lung in anatomy.lungs])
-    exhale = np.stack(transform.forward(*inhale.T), axis=1)
+    scene, landmarks, inhale, exhale, grids, noises = patient
+    transform = scene.transform
     fixed_shape, fixed_affine = draw_grid(grids, inhale, np.array(spacing_mm))
     zoom = np.array([1.0, 1.0, 0.0]) * grids.uniform(-0.05, 0.08) + 1.0
     moving_shape, moving_affine = draw_grid(grids, exhale, np.array(spacing_mm) * zoom)
@@ -110,6 +105,52 @@ def make_phantom(
         displacement_mm=displacement,
         transform=transform,
     )
+
+
+class PhantomPatient(NamedTuple):
+    """A patient and a breath, before they are scanned.
+
+    Args:
+        scene: what is rendered.
+        landmarks_mm: (300, 3), vessel bifurcations at inhale.
+        inhale_mm, exhale_mm: (N, 3), points spread over the lungs.
+        grids, noises: generators of the scans.
+    """
+
+    scene: Scene
+    landmarks_mm: NDArray[np.float64]
+    inhale_mm: Array
+    exhale_mm: Array
+    grids: np.random.Generator
+    noises: np.random.Generator
+
+
+def draw_patient(
+    seed: int,
+    *,
+    body_scale: float,
+    diaphragm_mm: tuple[float, float],
+    mean_mm: tuple[float, float],
+    shift_mm: float,
+    rotation_deg: float,
+) -> PhantomPatient:
+    """Draw a patient and a breath; the arguments are those of `make_phantom`."""
+    people, breaths, trees, grids, noises = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5))
+    anatomy = draw_anatomy(people, body_scale=body_scale)
+    structures = grow_structures(trees, anatomy)
+    landmarks = pick_landmarks(anatomy, structures.forks_mm)
+    transform = draw_breathing(
+        breaths,
+        anatomy,
+        landmarks_mm=landmarks,
+        diaphragm_mm=diaphragm_mm,
+        mean_mm=mean_mm,
+        shift_mm=shift_mm,
+        rotation_deg=rotation_deg,
+    )
+    scene = Scene(anatomy, transform, draw_parenchyma(people, anatomy), structures)
+    inhale = np.concatenate([np.stack(lung.cloud(), axis=1) for lung in anatomy.lungs])
+    return PhantomPatient(scene, landmarks, inhale, np.stack(transform.forward(*inhale.T), axis=1), grids, noises)
 
 
 def draw_grid(

@@ -13,12 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.synthetic.phantom.anatomy import draw_anatomy
-from bundle.synthetic.phantom.breathing import BreathingTransform, draw_breathing
-from bundle.synthetic.phantom.case import draw_grid, pick_landmarks
-from bundle.synthetic.phantom.render import Scene, add_noise, render
-from bundle.synthetic.phantom.tissue import draw_parenchyma
-from bundle.synthetic.phantom.trees import grow_structures
+from bundle.synthetic.phantom.breathing import BreathingTransform
+from bundle.synthetic.phantom.case import draw_grid, draw_patient
+from bundle.synthetic.phantom.render import add_noise, render
 
 LAG = 0.08  # of a cycle
 NOISE_HU = 28.0
@@ -62,29 +59,23 @@ def phantom_cycle(
         diaphragm_mm: range of the maximum superior motion of the diaphragm.
         body_scale: size of the patient relative to an average adult.
     """
-    people, breaths, trees, grids, noises = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5))
-    anatomy = draw_anatomy(people, body_scale=body_scale)
-    structures = grow_structures(trees, anatomy)
-    landmarks = pick_landmarks(anatomy, structures.forks_mm)
-    breath = draw_breathing(
-        breaths,
-        anatomy,
-        landmarks_mm=landmarks,
+    patient = draw_patient(
+        seed,
+        body_scale=body_scale,
         diaphragm_mm=diaphragm_mm,
         mean_mm=(0.0, math.inf),
         shift_mm=0.0,
         rotation_deg=0.0,
     )
-    parenchyma = draw_parenchyma(people, anatomy)
-    cloud = np.concatenate([np.stack(lung.cloud(), axis=1) for lung in anatomy.lungs])
-    extreme = np.concatenate([cloud, np.stack(breath.forward(*cloud.T), axis=1)])
-    shape, affine = draw_grid(grids, extreme, np.array(spacing_mm))
+    scene, landmarks = patient.scene, patient.landmarks_mm
+    extreme = np.concatenate([patient.inhale_mm, patient.exhale_mm])
+    shape, affine = draw_grid(patient.grids, extreme, np.array(spacing_mm))
     for number in range(phases):
-        transform = partial_breath(breath, _share(number / phases), _share(number / phases - LAG))
-        hu, mask = render(Scene(anatomy, transform, parenchyma, structures), shape, affine, exhale=True)
+        transform = partial_breath(scene.transform, _share(number / phases), _share(number / phases - LAG))
+        hu, mask = render(replace(scene, transform=transform), shape, affine, exhale=True)
         yield PhantomPhase(
             name=f"{100 * number / phases:.0f}",
-            scan=add_noise(hu, noises, NOISE_HU),
+            scan=add_noise(hu, patient.noises, NOISE_HU),
             affine=affine,
             mask=mask,
             landmarks_mm=np.stack(transform.forward(*landmarks.T), axis=1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,15 @@ IDENTITY = make_affine(angles_deg=(0, 0, 180))
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
 
+def set_attributes(data: Dataset, attributes: Mapping[str, Any]) -> None:
+    """Set attributes of a data set by keyword; None removes one."""
+    for keyword, value in attributes.items():
+        if value is None:
+            delattr(data, keyword)
+        else:
+            setattr(data, keyword, value)
+
+
 def hu(seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
     return np.random.default_rng(seed).integers(-1000, 500, shape).astype(np.int16)
 
@@ -38,11 +47,7 @@ def write_series(folder: Path, *, seed: int = 0, affine: Tensor = IDENTITY, **at
 def edit(file: Path, **attributes: Any) -> None:
     """Change attributes of a file; None removes one."""
     data = pydicom.dcmread(file)
-    for keyword, value in attributes.items():
-        if value is None:
-            delattr(data, keyword)
-        else:
-            setattr(data, keyword, value)
+    set_attributes(data, attributes)
     data.save_as(file)
 
 
@@ -57,11 +62,7 @@ def write_object(file: Path, sop_class: str, modality: str, **attributes: Any) -
     data = pydicom.dcmread(made)
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = sop_class
     data.Modality, data.SeriesInstanceUID, data.SeriesDescription = modality, generate_uid(), modality.lower()
-    for keyword, value in attributes.items():
-        if value is None:
-            delattr(data, keyword)
-        else:
-            setattr(data, keyword, value)
+    set_attributes(data, attributes)
     data.save_as(file, enforce_file_format=True)
     made.unlink()
     made.parent.rmdir()

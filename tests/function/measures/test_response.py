@@ -54,6 +54,23 @@ def test_the_median_removes_noise(constructed: tuple[Breath, np.ndarray]) -> Non
     assert agreement[1] > 0.97
 
 
+@pytest.mark.parametrize(
+    ("noise_hu", "median", "gaussian"), [(20, 0.9987, 0.9949), (30, 0.9778, 0.9784), (40, 0.9442, 0.9632)]
+)
+def test_the_share_of_right_classes_by_noise_is_that_of_the_documents(
+    constructed: tuple[Breath, np.ndarray], noise_hu: float, median: float, gaussian: float
+) -> None:
+    breath, classes = constructed
+    rng = np.random.default_rng(0)
+    scans = {
+        key: (hu + rng.normal(0, noise_hu, hu.shape)).astype(np.float32)
+        for key, hu in (("inhale_hu", breath.inhale_hu), ("exhale_hu", breath.exhale_hu))
+    }
+    for name, expected in (("median", median), ("gaussian", gaussian)):
+        found = response_map(replace(breath, **scans), ResponseThresholds(), name)  # type: ignore[arg-type]
+        assert (found == classes).mean() == pytest.approx(expected, abs=0.005)
+
+
 def test_a_voxel_at_the_threshold_is_normal(
     constructed: tuple[Breath, np.ndarray],
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bundle.function.measures.smoothing import LungSmoother
 
@@ -39,3 +40,15 @@ def test_the_result_is_the_weighted_mean_of_the_mask_by_distance_in_mm(
         weights = np.exp(-0.5 * (distance_mm[near] ** 2).sum(axis=1) / sigma_mm**2)
         expected = (weights * values[tuple(places[near].T)]).sum() / weights.sum()
         assert smoothed[number] == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(150, 5, 70), (7, 130, 65)])
+@pytest.mark.parametrize("sigma_mm", [0.4, 6.0, 50.0])
+def test_blocks_of_any_shape_give_scipys_convolution(shape: tuple[int, int, int], sigma_mm: float) -> None:
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    found = LungSmoother(np.ones(shape, np.bool_), SPACING_MM, sigma_mm)(values)
+    sigma_vox = sigma_mm / np.array(SPACING_MM)
+    blurred, weights = (
+        ndimage.gaussian_filter(one, sigma_vox, mode="constant", output=np.float64) for one in (values, np.ones(shape))
+    )
+    np.testing.assert_allclose(found.reshape(shape), blurred / weights, atol=2e-5)
