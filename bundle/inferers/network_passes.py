@@ -14,7 +14,8 @@ from bundle.geometry import resize_ddf, warp
 from bundle.losses import LocalCrossCorrelationLoss
 from bundle.transforms.network_grid import SIDE_MULTIPLE
 
-SPACING_FACTOR = 0.75  # from the voxel size of one pass to the next: what is left is smaller
+SPACING_FACTOR = 0.77  # from the voxel size of one pass to the next: what is left is smaller
+FINEST = 0.8  # of the grid's voxels: the network estimates at a quarter of the resolution
 SQUARINGS = 4  # of the velocity field: steps of 1/16 of it
 ROUNDING = 1e-6  # halves are rounded up in spite of errors of the affine: the finer of two equally close grids
 Network = Callable[[Tensor], Tensor]
@@ -23,9 +24,9 @@ Network = Callable[[Tensor], Tensor]
 class NetworkPasses:
     """Predict the ddf of a pair in one or more passes of a registration network.
 
-    The first pass sees voxels of `network_spacing_mm`. Each further pass sees smaller ones, until those of the grid,
-    and the moving scan warped by the ddf so far. A further pass that does not raise the LNCC of the scans is left out,
-    and ends the passes.
+    The first pass sees voxels of `network_spacing_mm`. Each further pass sees smaller ones, at least 0.8 times those of
+    the grid, and the moving scan warped by the ddf so far. A further pass that does not raise the LNCC of the scans is
+    left out, and ends the passes.
 
     Args:
         num_passes: at most.
@@ -84,7 +85,7 @@ class NetworkPasses:
 
     def _predict(self, network: Network, image: Tensor, sides: list[int]) -> Tensor:
         """The ddf of one pass, on the grid of `image`, from a network that sees `sides` voxels."""
-        seen = averaged(image, sides)
+        seen = resized(image, sides)
         with torch.autocast(image.device.type, enabled=self.amp):
             ddf_vox = network(seen).float()
             if self.antisymmetric:
@@ -97,7 +98,7 @@ class NetworkPasses:
         """Sides of what the network sees in pass `number`, from 0."""
         pass_mm = self.network_spacing_mm
         if pass_mm is not None and number > 0 and spacing_mm is not None:
-            pass_mm = min(pass_mm, max(pass_mm * SPACING_FACTOR**number, *spacing_mm))
+            pass_mm = min(pass_mm, max(pass_mm * SPACING_FACTOR**number, FINEST * max(spacing_mm)))
         return network_sides(list(image.shape[2:]), spacing_mm, pass_mm)
 
 
@@ -113,6 +114,13 @@ def network_sides(sides: list[int], spacing_mm: Sequence[float] | None, network_
     return [SIDE_MULTIPLE * max(math.floor(number + 0.5 + ROUNDING), 1) for number in steps]
 
 
-def averaged(volume: Tensor, sides: list[int]) -> Tensor:
-    """A volume (B, C, H, W, D) on a grid of `sides` voxels that spans the same box."""
-    return volume if list(volume.shape[2:]) == sides else F.interpolate(volume, size=sides, mode="area")
+def resized(volume: Tensor, sides: list[int]) -> Tensor:
+    """A volume (B, C, H, W, D) on a grid of `sides` voxels that spans the same box.
+
+    Averaged along the axes where it is coarser, trilinear along those where it is finer.
+    """
+    own = list(volume.shape[2:])
+    coarser = [min(pair) for pair in zip(own, sides, strict=True)]
+    if coarser != own:
+        volume = F.interpolate(volume, size=coarser, mode="area")
+    return volume if coarser == sides else F.interpolate(volume, size=sides, mode="trilinear")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bundle.geometry import spacing_mm
 from bundle.inferers.instance_optimization import InstanceOptimization
 from bundle.inferers.network_fine_tuning import NetworkFineTuning
-from bundle.inferers.network_passes import NetworkPasses, averaged, network_sides
+from bundle.inferers.network_passes import NetworkPasses, network_sides, resized
 from bundle.memory import return_freed_memory
 
 Refine = Literal["none", "field", "network"]
@@ -95,7 +95,7 @@ class RegistrationInferer(Inferer):
         started_s = time.perf_counter()
         if self.network_fine_tuning is not None:
             sides = network_sides(list(image.shape[2:]), voxel_mm, self.network_spacing_mm)
-            seen, seen_region = averaged(image, sides), None if region is None else averaged(region, sides)
+            seen, seen_region = resized(image, sides), None if region is None else resized(region, sides)
             with torch.autocast(image.device.type, enabled=False):
                 network = self.network_fine_tuning(network, seen, seen_region)
             started_s = self._time("NetworkFineTuning", started_s)

@@ -5,7 +5,7 @@ import torch
 from monai.networks.blocks import Warp
 from torch import Tensor
 
-from bundle.inferers.network_passes import NetworkPasses, averaged, network_sides
+from bundle.inferers.network_passes import NetworkPasses, network_sides, resized
 from tests.inferers.pairs import moved_pair, waves_vox
 
 SIDES = (32, 32, 32)
@@ -101,9 +101,9 @@ def test_both_directions_give_the_inverse_for_swapped_scans() -> None:
 @pytest.mark.parametrize(
     ("grid_mm", "sides"),
     [
-        (1.0, [48, 64, 80, 96, 96]),  # 2, 1.5, 1.125 mm (1.2 with sides that are multiples of 16), 1 mm
-        (1.5, [80, 96, 96, 96, 96]),
-        (3.0, [144, 144, 144, 144, 144]),
+        (1.0, [48, 64, 80, 112, 128]),  # 2, 1.54, 1.19, 0.91, 0.8 mm, as close as multiples of 16 allow
+        (1.5, [80, 96, 128, 128, 128]),  # 2, 1.54, 1.2 mm
+        (3.0, [144, 144, 144, 144, 144]),  # 2 mm
     ],
 )
 def test_the_voxels_of_further_passes_are_smaller_until_those_of_the_grid(grid_mm: float, sides: list[int]) -> None:
@@ -136,4 +136,6 @@ def test_the_box_stays_where_the_voxels_change() -> None:
     assert network_sides([64, 128, 192], None, 2.0) == [64, 128, 192]
     assert network_sides([64, 128, 192], [1.5, 1.5, 1.5], None) == [64, 128, 192]
     volume = torch.arange(32.0).view(1, 1, -1, 1, 1).expand(1, 1, 32, 16, 16)
-    torch.testing.assert_close(averaged(volume, [16, 16, 16])[0, 0, :, 0, 0], torch.arange(16) * 2 + 0.5)
+    torch.testing.assert_close(resized(volume, [16, 16, 16])[0, 0, :, 0, 0], torch.arange(16) * 2 + 0.5)
+    finer = resized(volume, [64, 16, 16])[0, 0, :, 0, 0]
+    torch.testing.assert_close(finer[1:-1], torch.arange(1, 63) / 2 - 0.25)
