@@ -130,7 +130,7 @@ def test_inference_prepares_scans_as_training_does_with_the_settings_of_the_reci
         "@window_hu#low": "$@recipe.window_hu['low']",
         "@window_hu#high": "$@recipe.window_hu['high']",
     }
-    text = json.dumps(train["preprocessing_transforms"] + train["network_inputs"][:1])
+    text = json.dumps(train["preprocessing_transforms"] + train["windowing"] + train["network_inputs"][:1])
     for of_training, of_recipe in settings.items():
         assert json.dumps(of_training) in text
         text = text.replace(json.dumps(of_training), json.dumps(of_recipe))
