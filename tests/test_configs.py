@@ -187,6 +187,20 @@ def test_a_network_to_compare_with_takes_and_gives_what_ours_does(name: str) -> 
     assert ddf_vox.shape == (1, 3, 32, 48, 64)
 
 
+@pytest.mark.parametrize("name", [None, *NETWORKS])
+def test_every_network_trains_with_the_recipe_of_the_released_weights(name: str | None) -> None:
+    """One step of the inferer and the loss, as the trainer does; networks without stages have their field alone."""
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / file) for file in ("train.json", "lungs.json", name) if file])
+    parser["device"], parser["amp"] = "cpu", False
+    network, infer, loss = (parser.get_parsed_content(key) for key in ("network", "train#inferer", "loss"))
+    label = torch.rand(1, 8, 32, 32, 32)
+    value = loss(infer(label[:, :2], network), label)
+    value.backward()
+    assert bool(torch.isfinite(value))
+    assert all(weights.grad is not None for weights in network.parameters())
+
+
 def test_metadata_names_the_version_on_top_of_the_changelog() -> None:
     metadata = load("metadata.json")
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from monai.data import MetaTensor
 from scipy import ndimage
 from torch import Tensor
@@ -103,5 +102,5 @@ def _with_calibre(hu: Tensor, lungs: Tensor, change_vox: float) -> Tensor:
     """Grow (or, below 0, shrink) what is dense in the lungs by a part of a voxel; the lungs' border does not move."""
     sign = 1.0 if change_vox > 0 else -1.0
     inside = torch.where(lungs >= 0.5, sign * hu, torch.full_like(hu, -HIGHEST_HU))
-    grown = sign * F.max_pool3d(inside[None, None], 3, stride=1, padding=1)[0, 0]
+    grown = sign * torch.from_numpy(ndimage.maximum_filter(inside.numpy(), 3, mode="nearest"))
     return torch.where(lungs >= 0.5, hu + min(abs(change_vox), 1.0) * (grown - hu), hu)
