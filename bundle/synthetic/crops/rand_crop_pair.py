@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from bundle.geometry import identity_vox, sample_vox
 from bundle.synthetic.breath.acquisition import Acquisition, draw_hard_acquisition
+from bundle.synthetic.breath.scan import SOURCE_BLUR_VOX
 from bundle.synthetic.crops.acquire import acquire_crop
 from bundle.synthetic.crops.motion import UNDO_FRACTIONS, draw_waves_vox, undo_vox
 
@@ -32,7 +34,8 @@ class RandCropPaird(RandomizableTransform, MapTransform):
     The moving side reads the pair at G(p), G the map of the crop's voxels to the grid, and the fixed side at
     G(p + v(p)) with a further motion v: a known field u becomes v(p) + u(p + v(p)), exactly and without an inverse.
     Then each side gets an acquisition of its own (`draw_hard_acquisition`). Some crops hold one scan on both sides,
-    so that u = 0. A pair without a known field has neither v nor acquisitions.
+    so that u = 0; it is smoothed first, so that the sides share little of its noise. A pair without a known field has
+    neither v nor acquisitions.
 
     Args:
         keys: three: the fixed scan, the moving scan, HU, and the mask of the fixed lungs, in [0, 1], (1, H, W, D).
@@ -101,6 +104,8 @@ class RandCropPaird(RandomizableTransform, MapTransform):
         self.randomize(mask)
         known = None if self.is_single else ground_truth
         volumes, ground_truth = self.crop(fixed, fixed if self.is_single else moving, mask, known)
+        if self.is_single:
+            volumes[:2] = [_smooth(volume) for volume in volumes[:2]]  # both sides would share its noise
         if bool(ground_truth[3].any()):
             rng = np.random.RandomState(self.seed)
             volumes[:2] = [
@@ -153,6 +158,11 @@ class RandCropPaird(RandomizableTransform, MapTransform):
             if mask[vox] > 0.5:
                 return torch.tensor(vox).float()
         return (torch.tensor(mask.shape) - 1) / 2
+
+
+def _smooth(volume: Tensor) -> Tensor:
+    """(1, S, S, S) smoothed with `SOURCE_BLUR_VOX`."""
+    return torch.from_numpy(ndimage.gaussian_filter(volume[0].numpy(), SOURCE_BLUR_VOX, truncate=3.0))[None]
 
 
 def _turn(matrix: Tensor, vectors: Tensor) -> Tensor:

@@ -147,6 +147,19 @@ def test_both_sides_are_acquired_apart_even_of_one_scan_without_motion(monkeypat
     assert first != second
 
 
+def test_the_sides_of_one_scan_share_little_of_its_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rand_crop_pair, "acquire_crop", lambda hu, *_: hu)
+    pair = make_pair()
+    pair["fixed_net"] = -500.0 + 100.0 * torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(0))
+    transform = make(single_prob=1.0)
+    transform.set_random_state(seed=0)
+    seen = transform(pair)
+    noisy, _ = transform.crop(pair["fixed_net"], pair["fixed_net"], pair["mask_net"], None)
+    for key, volume in zip(KEYS[:2], noisy[:2], strict=True):
+        assert float(seen[key].mean()) == pytest.approx(float(volume.mean()), abs=2.0)
+        assert float(seen[key].std()) < 0.7 * float(volume.std())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_one_seed_gives_one_crop_and_inputs_stay(dtype: torch.dtype) -> None:
     pair = {key: value.to(dtype) for key, value in make_pair().items()}
