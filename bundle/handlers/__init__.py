@@ -10,7 +10,7 @@ from bundle.handlers.training_checkpoint import TrainingCheckpoint, ValidationSt
 from bundle.handlers.tre import TargetRegistrationError
 from bundle.handlers.tre_table import TRETableHandler
 from bundle.handlers.weight_average import WeightAverage
-from bundle.handlers.weights_loader import WeightsLoader
+from bundle.handlers.weights_loader import StartWeights, WeightsLoader
 
 __all__ = [
     "LNCC",
@@ -19,6 +19,7 @@ __all__ = [
     "GradientClip",
     "JacobianStatistic",
     "RecipeSaver",
+    "StartWeights",
     "TRETableHandler",
     "TargetRegistrationError",
     "TrainingCheckpoint",
