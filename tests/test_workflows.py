@@ -136,6 +136,16 @@ def test_a_resumed_training_of_that_recipe_ends_bit_identical_with_its_average(
         assert all(torch.equal(expected[part][key], resumed[part][key]) for key in expected[part]), part
 
 
+def test_missing_start_weights_are_refused_before_the_pairs_are_read(small_phantoms: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pt"
+    printed = run(
+        "monai.bundle", "run", "training", "--config_file", "['configs/train.json','configs/lungs.json']",
+        "--dataset_dir", small_phantoms, "--output_dir", tmp_path / "out", "--start_weights", missing, check=False,
+    )  # fmt: skip
+    assert printed.splitlines()[-1].startswith(f"{missing}: no such weights file")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_gloo_processes_train_together(small_phantoms: Path, tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m")
     printed = run(
