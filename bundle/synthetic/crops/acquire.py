@@ -18,7 +18,7 @@ def acquire_crop(hu: Tensor, acquisition: Acquisition, voxel_mm: float, rng: np.
     """Appearance, slices, kernel and noise of an acquisition, HU (H, W, D) in cubic voxels to the same grid.
 
     Voxel sizes are those of the crop, but slices, along D, that are thicker; the field of view is the crop. No lung
-    mask is needed: what else the appearance changes is air, or denser than the window of the network.
+    mask is needed: what else the appearance changes is air, or tissue near or above the top of the network's window.
 
     Args:
         hu: (H, W, D) float32.
