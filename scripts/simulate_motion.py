@@ -24,6 +24,7 @@ def write(
     seed: int = 0,
     workers: int = 1,
     clinical: bool = False,
+    hard: bool = False,
 ) -> None:
     """Write simulated pairs (NIfTI, csv) and OUTPUT_DIR/pairs.json; existing pairs with the same arguments are kept.
 
@@ -41,8 +42,14 @@ def write(
         workers: pairs generated at a time, in threads; each needs about 3 GB. Pairs do not depend on it.
         clinical: write scans of 512 x 512 voxels of 0.6 mm with slices of 2.5 mm around the lungs, to measure speed and
             memory; each pair needs about 7 GB.
-    Raises: ValueError if two scans have the same file name, or no lung is found in a scan.
+        hard: make the scans of each pair differ: own vessel contrast and calibre, density, gravity gradient, texture,
+            kernel, noise (15 to 80 HU), slices (1 to 5 mm) and field of view, and contrast agent in one of them. The
+            breaths are those of the same seed without it.
+    Raises: ValueError if two scans have the same file name, or no lung is found in a scan, or both `clinical`
+        and `hard` are set.
     """
+    if clinical and hard:
+        raise ValueError("clinical, hard: expected at most one of them, got both")
     from bundle.formats import check_image_file
 
     names = [scans] if isinstance(scans, str) and Path(scans).exists() else scans  # a name may hold a comma
@@ -60,6 +67,7 @@ def write(
         seed=seed,
         workers=workers,
         clinical=clinical,
+        hard=hard,
     )
     log.info("%s: %d pairs", file, num_training + num_validation + num_test)
 

@@ -80,7 +80,7 @@ def test_an_override_changes_only_ids_that_exist_or_that_it_uses(name: str) -> N
     text = (ROOT / "configs" / name).read_text()
     for name_in_overlay, value in overlay.items():
         key = name_in_overlay.removeprefix("+")  # merges
-        if key in ("_desc_", "finalize") or name_in_overlay.startswith("+"):
+        if key == "finalize" or key.startswith("_desc_") or name_in_overlay.startswith("+"):
             continue
         parent, _, child = key.rpartition("#")
         if key in base:
@@ -130,7 +130,7 @@ def test_inference_prepares_scans_as_training_does_with_the_settings_of_the_reci
         "@window_hu#low": "$@recipe.window_hu['low']",
         "@window_hu#high": "$@recipe.window_hu['high']",
     }
-    text = json.dumps(train["preprocessing_transforms"] + train["network_inputs"][:1])
+    text = json.dumps(train["preprocessing_transforms"] + train["windowing"] + train["network_inputs"][:1])
     for of_training, of_recipe in settings.items():
         assert json.dumps(of_training) in text
         text = text.replace(json.dumps(of_training), json.dumps(of_recipe))
@@ -185,6 +185,20 @@ def test_a_network_to_compare_with_takes_and_gives_what_ours_does(name: str) -> 
     assert parser["network_class"] != load("train.json")["network_class"]
     ddf_vox = parser.get_parsed_content("network_def")(torch.rand(1, 2, 32, 48, 64))
     assert ddf_vox.shape == (1, 3, 32, 48, 64)
+
+
+@pytest.mark.parametrize("name", [None, *NETWORKS])
+def test_every_network_trains_with_the_recipe_of_the_released_weights(name: str | None) -> None:
+    """One step of the inferer and the loss, as the trainer does; networks without stages have their field alone."""
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / file) for file in ("train.json", "lungs.json", name) if file])
+    parser["device"], parser["amp"] = "cpu", False
+    network, infer, loss = (parser.get_parsed_content(key) for key in ("network", "train#inferer", "loss"))
+    label = torch.rand(1, 8, 32, 32, 32)
+    value = loss(infer(label[:, :2], network), label)
+    value.backward()
+    assert bool(torch.isfinite(value))
+    assert all(weights.grad is not None for weights in network.parameters())
 
 
 def test_metadata_names_the_version_on_top_of_the_changelog() -> None:

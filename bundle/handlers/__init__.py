@@ -2,23 +2,28 @@
 
 from bundle.handlers.epoch_progress import EpochProgress
 from bundle.handlers.epoch_seed import EpochSeed
+from bundle.handlers.gradient_clip import GradientClip
 from bundle.handlers.jacobian import JacobianStatistic
 from bundle.handlers.lncc import LNCC
 from bundle.handlers.recipe_saver import RecipeSaver
 from bundle.handlers.training_checkpoint import TrainingCheckpoint, ValidationState
 from bundle.handlers.tre import TargetRegistrationError
 from bundle.handlers.tre_table import TRETableHandler
-from bundle.handlers.weights_loader import WeightsLoader
+from bundle.handlers.weight_average import WeightAverage
+from bundle.handlers.weights_loader import StartWeights, WeightsLoader
 
 __all__ = [
     "LNCC",
     "EpochProgress",
     "EpochSeed",
+    "GradientClip",
     "JacobianStatistic",
     "RecipeSaver",
+    "StartWeights",
     "TRETableHandler",
     "TargetRegistrationError",
     "TrainingCheckpoint",
     "ValidationState",
+    "WeightAverage",
     "WeightsLoader",
 ]

@@ -1,4 +1,4 @@
-"""Load a network's weights before an evaluation."""
+"""Load a network's weights before an evaluation or a training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader
 from torch import Tensor, nn
 
 from bundle.data import check_as_typed
-from bundle.io import check_weights
+from bundle.handlers.recipe_saver import RecipeSaver
+from bundle.io import check_weights, read_recipe
 
 
 class WeightsLoader(CheckpointLoader):
@@ -61,3 +62,43 @@ class WeightsLoader(CheckpointLoader):
                 f"{len(network.state_dict())} tensors of its own names and shapes: {error}"
             ) from error
         self.is_loaded = True
+
+
+class StartWeights:
+    """Start a training from weights in place of random ones; the pairs behind them become part of its recipe.
+
+    A resumed training keeps the weights of its checkpoint: place it after TrainingCheckpoint.
+
+    Args:
+        path: see `WeightsLoader`; None starts from random weights.
+        network, map_location: see `WeightsLoader`.
+        recipe_saver: of the training.
+    Raises: at once, FileNotFoundError or ValueError for weights without a recipe; see `WeightsLoader` for the rest.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | Path | None,
+        network: nn.Module,
+        recipe_saver: RecipeSaver,
+        map_location: str | torch.device,
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.recipe_saver = recipe_saver
+        if path is not None:
+            self.pairs = read_recipe(path).training["pairs"]
+            self.loader = WeightsLoader(path=path, network=network, map_location=map_location)
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load, unless the training has been resumed."""
+        if self.path is None or engine.state.iteration > 0:
+            return
+        self.loader(engine)
+        for pair in self.pairs:  # under names of their own: data sets share names
+            hashes = {key: pair[key] for key in ("fixed_sha256", "moving_sha256")}
+            self.recipe_saver.pairs[f"{self.path.stem}: {pair['name']}"] = hashes

@@ -8,7 +8,6 @@ from bundle.transforms.ground_truth_field import GroundTruthFieldd
 from bundle.transforms.landmarks import MapLandmarksd, ReadLandmarksd
 from bundle.transforms.load_image_series import LoadImageSeriesd
 from bundle.transforms.network_grid import NetworkGridd, put_on_grid
-from bundle.transforms.rand_deform_pair import RandDeformPaird
 from bundle.transforms.results import (
     ResultsOnNativeGridsd,
     ResultsOnNetworkGridd,
@@ -28,7 +27,6 @@ __all__ = [
     "LoadImageSeriesd",
     "MapLandmarksd",
     "NetworkGridd",
-    "RandDeformPaird",
     "ReadInitialTransformd",
     "ReadLandmarksd",
     "ResultsOnNativeGridsd",

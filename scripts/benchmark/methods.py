@@ -65,9 +65,13 @@ class Job:
 
     def settings(self, pair: Mapping[str, str], threads: int) -> str:
         """Digest of everything the result depends on except the code of the bundle."""
+        from bundle.data.pair import FILE_KEYS, OPTION_KEYS  # loads torch: not for --help
+
         digest = hashlib.sha256(repr([word for word in self.command if word != str(self.folder)]).encode())
         digest.update(str(threads).encode())
-        scans = [Path(pair[key]) for key in pair if key != "name"]
+        if options := [(key, pair[key]) for key in OPTION_KEYS if key in pair]:
+            digest.update(repr(options).encode())
+        scans = [Path(pair[key]) for key in pair if key in FILE_KEYS]
         for path in [*self.files, *(path for scan in scans for path in _files_of(scan))]:
             digest.update(path.read_bytes())
         return digest.hexdigest()[:16]

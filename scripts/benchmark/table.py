@@ -48,7 +48,7 @@ def result_row(result: BenchmarkResult) -> dict[str, float]:
 
 
 def benchmark_markdown(results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> str:
-    """One table per data set with one row per method.
+    """One table per data set with one row per method and, for several data sets, one of the methods' ranks.
 
     Args:
         results: in any order.
@@ -67,7 +67,34 @@ def benchmark_markdown(results: Sequence[BenchmarkResult], labels: Mapping[str, 
                 cells = [_mean_cell([row[key] for row in rows], key) for key in COLUMNS]
                 table.append([label + missing, *cells])
         parts += [*markdown_table(HEADER, table), ""]
-    return "\n".join(parts)
+    return "\n".join([*parts, *_ranks(results, labels)])
+
+
+def _ranks(results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> list[str]:
+    """Lines of one table of several data sets: mean TRE of each method that ran on all cases, and its rank."""
+    sets = list(by_data(results))
+    if len(sets) < 2:
+        return []
+    cells: dict[str, list[str]] = {method: [] for method in labels}
+    for _, of_data in sets:
+        means = _complete_means_mm(of_data)
+        order = sorted(means, key=lambda method: means[method])
+        for method in labels:
+            rank = f" ({order.index(method) + 1})" if method in means else ""
+            cells[method].append(format_number(means.get(method), COLUMNS["tre_mean_mm"]) + rank)
+    measured = {result.method for result in results}
+    rows = [[label, *cells[method]] for method, label in labels.items() if method in measured]
+    header = ["method", *[data for data, _ in sets]]
+    return ["## Ranks: TRE mean, mm (rank)", "", *markdown_table(header, rows), ""]
+
+
+def _complete_means_mm(of_data: Sequence[BenchmarkResult]) -> dict[str, float]:
+    """Mean TRE over the cases of a data set, of the methods that ran on all of them."""
+    cases = {result.case for result in of_data}
+    means: dict[str, list[float]] = {}
+    for result in of_data:
+        means.setdefault(result.method, []).append(result_row(result)["tre_mean_mm"])
+    return {method: math.fsum(values) / len(cases) for method, values in means.items() if len(values) == len(cases)}
 
 
 def write_benchmark_tables(directory: Path, results: Sequence[BenchmarkResult], labels: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bundle.handlers import WeightsLoader
+from bundle.handlers import RecipeSaver, StartWeights, WeightsLoader
 from bundle.io import weights_sha256, write_recipe
 from tests.recipes import make_recipe, save_weights
 
@@ -131,3 +132,40 @@ def test_weights_are_loaded_once_for_many_runs(tmp_path: Path) -> None:
     engine.run([0], max_epochs=1)
     path.unlink()
     engine.run([0], max_epochs=1)
+
+
+def start_training(path: Path | None, network: nn.Module, *, iteration: int = 0) -> dict[str, dict[str, str]]:
+    """The pairs of the recipe after the start of a training that a checkpoint may have brought to an iteration."""
+    saver = RecipeSaver(
+        directories=[], network=partial(nn.Conv3d, in_channels=2), network_spacing_mm=2.0, spatial_size=None,
+        margin_mm=15.0, alignment="affine", window_hu={"low": -1000.0, "high": -100.0}, seed=0, config_files=[],
+        bundle_root=".",
+    )  # fmt: skip
+    engine = Engine(lambda engine, batch: None)
+    engine.add_event_handler(Events.STARTED, lambda: setattr(engine.state, "iteration", iteration))
+    StartWeights(path=path, network=network, recipe_saver=saver, map_location="cpu").attach(engine)
+    engine.fire_event(Events.STARTED)
+    return saver.pairs
+
+
+def test_a_training_starts_from_weights_and_takes_over_their_pairs(tmp_path: Path) -> None:
+    trained, network = Network(), Network()
+    path = save_weights(trained, tmp_path / "model.pt")
+    assert start_training(path, network) == {"model: a": {"fixed_sha256": "f", "moving_sha256": "m"}}
+    assert torch.equal(network.weight, trained.weight)
+
+
+@pytest.mark.parametrize(("is_given", "iteration"), [(True, 7), (False, 0)], ids=["resumed", "no weights"])
+def test_a_resumed_training_and_one_from_random_weights_keep_theirs(
+    is_given: bool, iteration: int, tmp_path: Path
+) -> None:
+    network = Network()
+    before = network.weight.clone()
+    path = save_weights(Network(), tmp_path / "model.pt") if is_given else None
+    assert start_training(path, network, iteration=iteration) == {}
+    assert torch.equal(network.weight, before)
+
+
+def test_missing_start_weights_are_refused_before_the_training(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"model\.pt: no such weights file"):
+        start_training(tmp_path / "model.pt", Network())

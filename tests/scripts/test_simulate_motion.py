@@ -28,6 +28,12 @@ def test_pairs_are_written_once_with_files_that_agree(chest_ct: Path, tmp_path: 
     assert (tmp_path / "test_00" / "fixed.nii.gz").stat().st_mtime_ns == before
 
 
+def test_a_kind_of_scans_is_asked_for_once(chest_ct: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"clinical, hard: expected at most one of them, got both"):
+        simulate_motion.write(str(chest_ct), str(tmp_path / "out"), clinical=True, hard=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_samples_are_drawn_into_a_new_folder(chest_ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulate_motion, "SAMPLES", 2)
     simulate_motion.draw(str(chest_ct), str(tmp_path / "new" / "motion.png"), seed=1)

@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-Vector = tuple[float, float, float]
+from bundle.synthetic.breath.acquisition import (
+    Acquisition,
+    Vector,
+    as_tuples,
+    as_vector,
+    draw_acquisition,
+    draw_hard_acquisition,
+)
 
 DIAPHRAGM_MM = (18.0, 42.0)  # with the shift of the patient: mean displacement of 12 to 31 mm, as in DIR-Lab COPD
 NUM_WAVES = 8
@@ -31,27 +38,7 @@ class Wave:
     phase_rad: float
 
 
-@dataclass(frozen=True)
-class Acquisition:
-    """Acquisition of one scan of the pair.
-
-    Args:
-        in_plane_mm, slice_mm: voxel size; slices are averaged over their thickness.
-        kernel: if positive, sigma (mm) of a smooth kernel; if negative, strength of a sharp one.
-        noise_hu: standard deviation of the spatially correlated noise.
-        margin_low_mm, margin_high_mm: field of view beyond the lungs along R, A, S; negative values truncate them.
-        matrix_vox: sides in plane of a scan that is centred on the lungs, whatever the margins there; None: by margins.
-    """
-
-    in_plane_mm: float
-    slice_mm: float
-    kernel: float
-    noise_hu: float
-    margin_low_mm: Vector
-    margin_high_mm: Vector
-    matrix_vox: int | None = None
-
-
+HARD_VERSION = 1  # of the hard acquisitions: hard pairs of other versions are regenerated
 CLINICAL: dict[str, Any] = {"in_plane_mm": 0.6, "slice_mm": 2.5, "noise_hu": 35.0, "matrix_vox": 512}
 
 
@@ -91,7 +78,7 @@ class MotionParameters:
         """Plain numbers, lists and dictionaries for JSON, without what is None."""
         values = asdict(self)
         for side in ("inhale", "exhale"):
-            values[side] = {key: value for key, value in values[side].items() if value is not None}
+            values[side] = getattr(self, side).to_dict()
         return values
 
     @classmethod
@@ -100,19 +87,28 @@ class MotionParameters:
 
         Raises: KeyError or TypeError naming a missing or unknown value.
         """
-        known = {name: _tuples(value) for name, value in values.items()}
-        known["waves"] = tuple(Wave(**{key: _tuples(part) for key, part in wave.items()}) for wave in values["waves"])
+        known = {name: as_tuples(value) for name, value in values.items()}
+        known["waves"] = tuple(Wave(**{key: as_tuples(part) for key, part in wave.items()}) for wave in values["waves"])
         for side in ("inhale", "exhale"):
-            known[side] = Acquisition(**{key: _tuples(part) for key, part in values[side].items()})
+            known[side] = Acquisition.from_dict(values[side])
         return cls(**known)
 
     def clinical(self) -> MotionParameters:
         """The same breath in scans of the size that clinics make: see `CLINICAL`."""
         return replace(self, inhale=replace(self.inhale, **CLINICAL), exhale=replace(self.exhale, **CLINICAL))
 
+    def hard(self) -> MotionParameters:
+        """The same breath in two scans of other scanners and days, one of them with contrast agent."""
+        rng = np.random.RandomState([self.seed, HARD_VERSION])
+        agent = bool(rng.randint(2))
+        inhale, exhale = (draw_hard_acquisition(rng, agent=has_agent) for has_agent in (agent, not agent))
+        return replace(self, inhale=inhale, exhale=exhale)
+
     def damped(self, factor: float) -> MotionParameters:
         """The breath with its waves scaled by `factor` and its lift by the cube root of `factor`."""
-        waves = tuple(replace(wave, amplitude_mm=_vector(factor * np.array(wave.amplitude_mm))) for wave in self.waves)
+        waves = tuple(
+            replace(wave, amplitude_mm=as_vector(factor * np.array(wave.amplitude_mm))) for wave in self.waves
+        )
         right, left = (lift_mm * float(np.cbrt(factor)) for lift_mm in self.diaphragm_mm)
         return replace(self, waves=waves, diaphragm_mm=(right, left))
 
@@ -140,8 +136,8 @@ def draw_motion(
         waves=tuple(_draw_wave(rng) for _ in range(NUM_WAVES)),
         shift_mm=shift_mm,
         rotation_deg=rotation_deg,
-        inhale=_draw_acquisition(rng),
-        exhale=_draw_acquisition(rng),
+        inhale=draw_acquisition(rng),
+        exhale=draw_acquisition(rng),
         swap=bool(rng.uniform() < swap_prob),
         seed=int(rng.randint(2**31 - 1)),
     )
@@ -149,8 +145,8 @@ def draw_motion(
 
 def draw_position(rng: np.random.RandomState) -> tuple[Vector, Vector]:
     """Draw `shift_mm` and `rotation_deg`: the patient's position in the exhale scan."""
-    shift_mm = _vector([rng.uniform(*limits) for limits in SHIFT_MM])
-    return shift_mm, _vector(rng.uniform(-ROTATION_DEG, ROTATION_DEG, 3))
+    shift_mm = as_vector([rng.uniform(*limits) for limits in SHIFT_MM])
+    return shift_mm, as_vector(rng.uniform(-ROTATION_DEG, ROTATION_DEG, 3))
 
 
 def _draw_wave(rng: np.random.RandomState) -> Wave:
@@ -159,25 +155,4 @@ def _draw_wave(rng: np.random.RandomState) -> Wave:
     wave *= 2 * np.pi / (wavelength_mm * np.linalg.norm(wave))
     amplitude = rng.standard_normal(3)
     amplitude *= rng.uniform(*WAVE_STRAIN) * wavelength_mm / (2 * np.pi * np.linalg.norm(amplitude))
-    return Wave(_vector(amplitude), _vector(wave), float(rng.uniform(0, 2 * np.pi)))
-
-
-def _draw_acquisition(rng: np.random.RandomState) -> Acquisition:
-    low = [rng.uniform(5, 35), rng.uniform(5, 35), rng.uniform(-4, 30)]
-    high = [rng.uniform(5, 35), rng.uniform(5, 35), rng.uniform(-3, 25)]
-    return Acquisition(
-        in_plane_mm=float(rng.uniform(1.4, 2.2)),
-        slice_mm=float(rng.uniform(1.5, 3.0)),
-        kernel=float(rng.uniform(-0.6, 1.0)),
-        noise_hu=float(rng.uniform(20, 40)),
-        margin_low_mm=_vector(low),
-        margin_high_mm=_vector(high),
-    )
-
-
-def _vector(values: np.ndarray | list[float]) -> Vector:
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return Wave(as_vector(amplitude), as_vector(wave), float(rng.uniform(0, 2 * np.pi)))

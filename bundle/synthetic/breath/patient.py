@@ -13,7 +13,14 @@ from torch import Tensor
 from bundle.geometry import affine_columns, apply_affine, identity_vox, sample_vox, spacing_mm
 from bundle.synthetic.breath.breathing import Breathing, tubes_of
 from bundle.synthetic.breath.motion import MotionParameters
-from bundle.synthetic.breath.scan import compress, mean_over_slices, subslices, without_lungs, without_noise
+from bundle.synthetic.breath.scan import (
+    compress,
+    mean_over_slices,
+    subslice_count,
+    subslices,
+    without_lungs,
+    without_noise,
+)
 
 
 class BreathingPatient:
@@ -58,20 +65,22 @@ class BreathingPatient:
 
     def inhale(self, shape: tuple[int, int, int], affine: Tensor) -> tuple[Tensor, Tensor]:
         """HU and mask (H, W, D) at inhale."""
-        points = subslices(shape, affine)
-        hu, lungs = mean_over_slices(self.read(self.stack[:2], points))
+        count = subslice_count(affine)
+        points = subslices(shape, affine, count)
+        hu, lungs = mean_over_slices(self.read(self.stack[:2], points), count)
         return hu, lungs >= 0.5
 
     def exhale(self, shape: tuple[int, int, int], affine: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """HU and mask (H, W, D) at exhale, with the patient in another position."""
-        points = map_points(torch.linalg.inv(position), subslices(shape, affine))
+        count = subslice_count(affine)
+        points = map_points(torch.linalg.inv(position), subslices(shape, affine, count))
         before = self.breathing.tubes.inhale(points)
         hu, lungs, tubes = self.read(self.stack, before)
         hu = torch.where(lungs >= 0.5, compress(hu, self.breathing.compression_at(points)), hu)
         is_wall = tubes < 0.5
         behind = self.breathing.wall.inhale(points[:, is_wall][:, :, None, None])
         hu[is_wall] = self.read(self.wall[None], behind)[0, :, 0, 0]
-        return mean_over_slices(hu), mean_over_slices(lungs) >= 0.5
+        return mean_over_slices(hu, count), mean_over_slices(lungs, count) >= 0.5
 
     def inhale_displacement(self, shape: tuple[int, int, int], affine: Tensor, position: Tensor) -> Tensor:
         """Displacement T(x) - x (3, H, W, D), patient mm, on a grid of the inhale scan."""

@@ -35,6 +35,7 @@ class RandSimulateMotiond(RandomizableTransform, MapTransform):
         diaphragm_mm: see `draw_motion`.
         mean_mm: range of the lungs' mean displacement.
         clinical: scans of the size that clinics make, see `MotionParameters.clinical`.
+        hard: scans of other scanners and days, see `MotionParameters.hard`.
     Raises: ValueError if no position gives such a mean; see also `simulate_motion`.
     """
 
@@ -45,17 +46,20 @@ class RandSimulateMotiond(RandomizableTransform, MapTransform):
         diaphragm_mm: tuple[float, float] = DIAPHRAGM_MM,
         mean_mm: tuple[float, float] = MEAN_MM,
         clinical: bool = False,
+        hard: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob=1.0)
         self.diaphragm_mm = diaphragm_mm
         self.mean_mm = mean_mm
         self.clinical = clinical
+        self.hard = hard
 
     def randomize(self, data: MetaTensor) -> None:
         """Draw `parameters` for a lung mask (1, H, W, D) in RAS order, and build their `breathing`."""
         super().randomize(None)
         drawn = draw_motion(self.R, diaphragm_mm=self.diaphragm_mm)
+        drawn = drawn.hard() if self.hard else drawn
         self.parameters = drawn.clinical() if self.clinical else drawn
         for _ in range(DAMPING_TRIES):
             self.breathing = breathe(data, self.parameters)

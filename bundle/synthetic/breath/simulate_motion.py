@@ -14,10 +14,11 @@ from torch import Tensor
 
 from bundle.geometry import apply_affine
 from bundle.lung.vessel_landmarks import vessel_landmarks_vox
+from bundle.synthetic.breath.appearance import change_scan
 from bundle.synthetic.breath.breathing import LEAST_JACOBIAN, Breathing, breathe, patient_affine
 from bundle.synthetic.breath.motion import MotionParameters
 from bundle.synthetic.breath.patient import BreathingPatient, at_points, position_of, to_ras
-from bundle.synthetic.breath.scan import field_of_view, lung_points_mm, reconstruct
+from bundle.synthetic.breath.scan import field_of_view, lung_points_mm, reconstruct, without_empty
 
 NUM_LANDMARKS = 300
 PLEURA_MM = 7.0  # at least 5 mm after rounding landmarks to voxels
@@ -34,7 +35,8 @@ def simulate_motion(
         breathing: `breathe(mask, parameters)` if already computed; the mask must then be in RAS order.
     Returns: `fixed`, `moving` (1, H, W, D) float32 HU, `fixed_mask`, `moving_mask` uint8, `displacement` (3, H, W, D)
         T(x) - x on the fixed grid, RAS mm, all MetaTensors; `fixed_landmarks`, `moving_landmarks` (N, 3) float64, RAS
-        mm, at voxel centres of the fixed grid, N at most 300.
+        mm, at voxel centres of the fixed grid, N at most 300; for scans with an appearance of their own, those that
+        lie in the lungs of both.
     Raises: ValueError if the mask is empty or on another grid, or the Jacobian falls below `LEAST_JACOBIAN`.
     """
     scan, mask = to_ras(scan, mask)
@@ -50,11 +52,12 @@ def simulate_motion(
     exhaled_mm = apply_affine(position, at_points(breathing.tubes.exhale, lungs_mm).double())
     inhale_grid = field_of_view(lungs_mm, parameters.inhale, torch.zeros(3), patient.size_mm)
     exhale_grid = field_of_view(exhaled_mm, parameters.exhale, *patient.exhale_limits(lungs_mm, position))
-    inhale, inhale_mask = patient.inhale(*inhale_grid)
-    exhale, exhale_mask = patient.exhale(*exhale_grid, position)
+    seen = [_as_seen(patient, scan, mask, parameters, number) for number in (0, 1)]
+    inhale, inhale_mask = seen[0].inhale(*inhale_grid)
+    exhale, exhale_mask = seen[1].exhale(*exhale_grid, position)
     sides = [
-        (reconstruct(inhale, parameters.inhale, rng), inhale_mask, *inhale_grid),
-        (reconstruct(exhale, parameters.exhale, rng), exhale_mask, *exhale_grid),
+        (reconstruct(inhale, parameters.inhale, rng), without_empty(inhale_mask, parameters.inhale), *inhale_grid),
+        (reconstruct(exhale, parameters.exhale, rng), without_empty(exhale_mask, parameters.exhale), *exhale_grid),
     ]
     bright = vessel_landmarks_vox(
         patient.hu,
@@ -72,6 +75,9 @@ def simulate_motion(
     else:
         moved = patient.inhale_displacement(*inhale_grid, position)
     landmarks = _on_field(bright_mm.double(), moved, sides[0][3])
+    if parameters.inhale.appearance or parameters.exhale.appearance:  # cuts reach deeper than `PLEURA_MM`
+        kept = torch.stack([_in_lungs(own, side[1], side[3]) for own, side in zip(landmarks, sides, strict=True)])
+        landmarks = (landmarks[0][kept.all(dim=0)], landmarks[1][kept.all(dim=0)])
     to_world = patient_affine(scan)
     result: dict[str, Any] = {}
     for name, (hu, lungs, _, affine), own in zip(("fixed", "moving"), sides, landmarks, strict=True):
@@ -81,6 +87,25 @@ def simulate_motion(
     turned = torch.einsum("ab,bhwd->ahwd", to_world[:3, :3].float(), moved)
     result["displacement"] = MetaTensor(turned, affine=result["fixed"].affine)
     return result
+
+
+def _as_seen(
+    patient: BreathingPatient, scan: MetaTensor, mask: MetaTensor, parameters: MotionParameters, number: int
+) -> BreathingPatient:
+    """The patient as the inhale (number 0) or exhale scan (1) shows it."""
+    appearance = (parameters.inhale, parameters.exhale)[number].appearance
+    if appearance is None:
+        return patient
+    texture = np.random.RandomState([parameters.seed, number])
+    return BreathingPatient(change_scan(scan, mask, appearance, texture), mask, patient.breathing)
+
+
+def _in_lungs(points_mm: Tensor, lungs: Tensor, affine: Tensor) -> Tensor:
+    """Whether points (N, 3) lie in the lungs (H, W, D) of a grid, (N,): at the nearest voxel."""
+    vox = apply_affine(torch.linalg.inv(affine), points_mm).round().long()
+    inside = ((vox >= 0) & (vox < torch.tensor(lungs.shape))).all(dim=1)
+    vox = vox.clamp_min(0).minimum(torch.tensor(lungs.shape) - 1)
+    return inside & (lungs[vox[:, 0], vox[:, 1], vox[:, 2]] > 0)
 
 
 def _on_field(points_mm: Tensor, displacement_mm: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:

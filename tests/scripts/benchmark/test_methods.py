@@ -61,6 +61,13 @@ def test_settings_change_with_weights_scans_and_threads_but_not_with_the_folder(
     assert job_of("rrn", pair, weights).settings(pair, 1) != second
 
 
+def test_options_of_a_pair_are_settings_and_no_files(pair: dict[str, str], weights: dict[str, str | None]) -> None:
+    """Data sets that are written here state the system of their landmarks."""
+    stated = [job_of("rrn", pair | {"landmark_system": one}, weights).settings(pair | {"landmark_system": one}, 1)
+              for one in ("lps", "ras")]  # fmt: skip
+    assert len({*stated, job_of("rrn", pair, weights).settings(pair, 1)}) == 3
+
+
 def test_refinement_is_other_settings(pair: dict[str, str], weights: dict[str, str | None]) -> None:
     assert len({job_of(name, pair, weights).settings(pair, 1) for name in METHODS}) == len(METHODS)
 

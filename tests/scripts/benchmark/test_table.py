@@ -47,3 +47,19 @@ def test_the_csv_has_one_line_for_each_case_and_method(tmp_path: Path) -> None:
     assert rows[0]["time_s"] == ""
     assert float(rows[1]["tre_p95_mm"]) == 3.85
     assert "a good method" in (tmp_path / "benchmark.md").read_text()
+
+
+def test_methods_are_ranked_on_every_data_set_they_have_run_on_whole() -> None:
+    results = [
+        make_result("good", data="simulated", tre_mm=[1.0, 2.0]),
+        make_result("poor", data="simulated", tre_mm=[3.0, 4.0]),
+        make_result("good", data="hard", tre_mm=[5.0, 7.0]),
+        make_result("poor", data="hard", tre_mm=[2.0, 3.0]),
+        make_result("poor", data="hard", case="test_01", tre_mm=[4.0, 5.0]),
+    ]
+    ranks = benchmark_markdown(results, LABELS).partition("## Ranks")[2]
+    assert row_of(ranks, "method") == ["method", "hard", "simulated"]
+    assert row_of(ranks, "a good method") == ["a good method", "–", "1.50 (1)"]
+    assert row_of(ranks, "a poor method") == ["a poor method", "3.50 (1)", "3.50 (2)"]
+    assert "no registration" not in ranks
+    assert "## Ranks" not in benchmark_markdown(results[:2], LABELS)

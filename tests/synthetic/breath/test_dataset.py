@@ -8,7 +8,7 @@ import pytest
 
 from bundle.io import check_header, write_image
 from bundle.synthetic.breath.dataset import write_breaths
-from bundle.synthetic.breath.motion import CLINICAL
+from bundle.synthetic.breath.motion import CLINICAL, HARD_VERSION
 from tests.synthetic.breath.simulated import chest
 
 ONE_PAIR = {"num_training": 1, "num_validation": 0, "num_test": 0, "seed": 0, "workers": 1}
@@ -39,3 +39,19 @@ def test_clinical_scans_are_noted_and_made_larger(
         assert header.spacing_mm == pytest.approx((5.0, 5.0, 2.5))
     records = [json.loads(path.read_text()) for path in (tmp_path / "training_00").glob("*.json")]
     assert [record["made_from"]["clinical"] for record in records] == [True]
+
+
+def test_hard_pairs_are_noted_and_share_their_breath_with_the_others(chest_ct: Path, tmp_path: Path) -> None:
+    for name, hard in (("plain", False), ("hard", True), ("again", True)):
+        write_breaths(tmp_path / name, scans=[chest_ct], hard=hard, **ONE_PAIR)
+    plain, hard, again = (
+        json.loads((tmp_path / name / "training_00" / "made_from.json").read_text())
+        for name in ("plain", "hard", "again")
+    )
+    assert hard["made_from"] == plain["made_from"] | {"hard": HARD_VERSION}
+    changed = {key for key, value in hard["motion_parameters"].items() if value != plain["motion_parameters"][key]}
+    assert changed == {"inhale", "exhale"}
+    assert again == hard
+    for file in ("fixed.nii.gz", "moving.nii.gz", "displacement.nii.gz", "moving_landmarks.csv"):
+        first, second = ((tmp_path / name / "training_00" / file).read_bytes() for name in ("hard", "again"))
+        assert first == second, file

@@ -25,6 +25,21 @@ def test_clinical_scans_show_the_same_breath_and_survive_json() -> None:
     assert "matrix_vox" not in parameters.to_dict()["inhale"], "the records of other data sets stay as they were"
 
 
+def test_hard_scans_show_the_same_breath_and_survive_json() -> None:
+    parameters = draw_motion(np.random.RandomState(4))
+    hard = parameters.hard()
+    assert hard == parameters.hard()
+    assert MotionParameters.from_dict(json.loads(json.dumps(hard.to_dict()))) == hard
+    assert replace(hard, inhale=parameters.inhale, exhale=parameters.exhale) == parameters
+    assert "appearance" not in parameters.to_dict()["inhale"], "the records of other data sets stay as they were"
+
+
+def test_one_of_two_hard_scans_has_contrast_agent() -> None:
+    drawn = [draw_motion(np.random.RandomState(seed)).hard() for seed in range(12)]
+    agents = [tuple(side.appearance.blood_hu > 100 for side in (one.inhale, one.exhale)) for one in drawn]  # type: ignore[union-attr]
+    assert set(agents) == {(True, False), (False, True)}
+
+
 def test_one_seed_gives_one_draw_and_another_another() -> None:
     first, again, other = (draw_motion(np.random.RandomState(seed)) for seed in (1, 1, 2))
     assert first == again

@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 
 from bundle.geometry import apply_affine
 from bundle.synthetic.breath import scan as ct
-from bundle.synthetic.breath.motion import Acquisition
+from bundle.synthetic.breath.acquisition import Acquisition
 
 PLAIN = Acquisition(
     in_plane_mm=1.5,
@@ -95,3 +95,27 @@ def test_smoothing_takes_noise_but_no_level() -> None:
     smooth = ct.without_noise(MetaTensor(noisy, affine=torch.eye(4)))
     assert float(smooth.mean()) == pytest.approx(-800, abs=3)
     assert float(smooth.std()) < 25
+
+
+@pytest.mark.parametrize(("slice_mm", "count"), [(1.0, 2), (3.0, 2), (3.1, 3), (5.0, 4)])
+def test_thick_slices_are_averaged_of_more_thin_ones(slice_mm: float, count: int) -> None:
+    affine = torch.diag(torch.tensor([2.0, 2.0, slice_mm, 1.0], dtype=torch.float64))
+    assert ct.subslice_count(affine) == count
+    points = ct.subslices((2, 3, 4), affine, count)
+    heights = ct.mean_over_slices(points[2], count)[0, 0]
+    torch.testing.assert_close(heights, slice_mm * torch.arange(4.0))
+
+
+def test_empty_slices_lie_above_the_field_of_view_and_hold_no_lung() -> None:
+    points_mm = torch.tensor([[20.0, 30.0, 40.0], [120.0, 100.0, 140.0]])
+    limits = torch.zeros(3), torch.full((3,), 300.0)
+    empty = replace(PLAIN, empty_slices=3)
+    (height, width, depth), affine = ct.field_of_view(points_mm, PLAIN, *limits)
+    shape, same = ct.field_of_view(points_mm, empty, *limits)
+    assert shape == (height, width, depth + 3)
+    torch.testing.assert_close(same, affine)
+    seen = ct.reconstruct(torch.zeros(shape), empty, np.random.RandomState(0))
+    assert (seen == -1024).nonzero()[:, 2].unique().tolist() == [depth, depth + 1, depth + 2]
+    lungs = ct.without_empty(torch.ones(shape, dtype=torch.bool), empty)
+    assert torch.equal(lungs, seen > -1024)
+    assert bool(ct.without_empty(torch.ones(2, 3, 4, dtype=torch.bool), PLAIN).all())

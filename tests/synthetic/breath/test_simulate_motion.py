@@ -11,6 +11,7 @@ from torch import Tensor
 from bundle.geometry import apply_affine, jacobian_determinant, sample_vox, spacing_mm
 from bundle.resample import resample
 from bundle.synthetic.breath import SimulateMotiond, simulate_motion
+from bundle.synthetic.breath.acquisition import Appearance
 from bundle.synthetic.breath.motion import Wave
 from tests.grids import voxel_centres_mm
 from tests.synthetic.breath.simulated import chest, small_breath
@@ -114,3 +115,63 @@ def test_the_transform_replays_parameters_read_from_json() -> None:
     pair = SimulateMotiond("scan")({"scan": scan, "scan_mask": mask, "motion_parameters": stored})
     for key in ("fixed", "moving", "displacement", "moving_landmarks"):
         torch.testing.assert_close(torch.as_tensor(pair[key]), torch.as_tensor(expected[key]), rtol=0, atol=0)
+
+
+PLAIN = Appearance(0.0, 0.0, 40.0, 0.0, (0.0, 0.0, 0.0), 0.0, 2.0)
+AGENT = Appearance(0.8, 0.3, 300.0, 0.4, (0.0, -0.3, 0.0), 40.0, 3.0)
+
+
+def seen_as(inhale: Appearance, exhale: Appearance, *, swap: bool = False, **scanner: object) -> dict[str, Any]:
+    breath = small_breath(swap=swap)
+    sides = {
+        name: replace(getattr(breath, name), appearance=one, **scanner)
+        for name, one in (("inhale", inhale), ("exhale", exhale))
+    }
+    return simulate_motion(*chest(oblique=True), replace(breath, **sides))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_how_the_lungs_look_moves_nothing(swap: bool) -> None:
+    plain, hard = simulate(swap=swap), seen_as(AGENT, PLAIN, swap=swap)
+    for key in ("displacement", "fixed_mask", "moving_mask"):
+        assert torch.equal(plain[key].as_tensor(), hard[key].as_tensor()), key
+    kept = (plain["fixed_landmarks"][:, None] == hard["fixed_landmarks"][None]).all(dim=2).any(dim=0)
+    assert len(kept) >= 30
+    assert bool(kept.all())
+
+
+def test_each_scan_has_the_look_it_was_given() -> None:
+    quiet = {"noise_hu": 1e-3, "kernel": 0.0}
+    base = seen_as(PLAIN, PLAIN, **quiet)
+    changed = seen_as(AGENT, PLAIN, **quiet)
+    assert torch.equal(base["moving"].as_tensor(), changed["moving"].as_tensor())
+    inside = base["fixed_mask"].as_tensor() > 0
+    difference = (changed["fixed"].as_tensor() - base["fixed"].as_tensor())[inside]
+    assert float(difference.std()) > 20.0
+    assert float(difference.mean()) > 30.0
+
+
+def test_without_noise_the_field_brings_vessels_of_both_looks_over_each_other() -> None:
+    pair = seen_as(replace(AGENT, texture_hu=0.0), PLAIN, noise_hu=1e-3, kernel=0.0)
+    shape = tuple(pair["fixed"].shape[1:])
+    core = -torch.nn.functional.max_pool3d(-pair["fixed_mask"].as_tensor().float(), 5, stride=1, padding=2) > 0
+    moved, unmoved = (
+        resample(
+            pair["moving"].as_tensor(), at_vox(pair, "moving", points).float().T.reshape(3, *shape), -1000.0
+        )[core]
+        for points in (mapped_mm(pair), voxel_centres_mm(shape, pair["fixed"].affine.double()))
+    )  # fmt: skip
+    fixed = pair["fixed"].as_tensor()[core]
+    with_field, without = (float(torch.corrcoef(torch.stack([fixed, one]))[0, 1]) for one in (moved, unmoved))
+    assert with_field > 0.8
+    assert without < with_field - 0.3
+
+
+def test_landmarks_of_cut_scans_lie_in_the_lungs_of_both() -> None:
+    cut = {"margin_low_mm": (16.0, 16.0, -40.0), "empty_slices": 2}
+    whole, pair = seen_as(PLAIN, PLAIN), seen_as(PLAIN, PLAIN, **cut)
+    assert 0 < len(pair["fixed_landmarks"]) < len(whole["fixed_landmarks"])
+    for side in SIDES:
+        vox = at_vox(pair, side, pair[f"{side}_landmarks"]).round().long()
+        assert bool(pair[f"{side}_mask"].as_tensor()[0][tuple(vox.T)].all())
+        assert bool((pair[side].as_tensor()[..., -2:] == -1024).all())

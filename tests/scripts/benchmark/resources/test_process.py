@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.refusals import FAILED
 from scripts.benchmark.resources.process import run_measured
 
 
@@ -27,6 +28,11 @@ def test_a_command_that_fails_tells_the_end_of_its_log(tmp_path: Path) -> None:
     code = "raise SystemExit('out of landmarks')"
     with pytest.raises(RuntimeError, match=r"log\.txt: .*failed:\nout of landmarks"):
         run_measured([sys.executable, "-c", code], folder=tmp_path, cwd=tmp_path, environment={})
+
+
+def test_a_result_whose_verdict_is_failed_is_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", f"raise SystemExit({FAILED})"]
+    assert run_measured(command, folder=tmp_path, cwd=tmp_path, environment={}).time_s > 0
 
 
 def test_the_cpu_seconds_are_those_of_all_processes_of_the_command(tmp_path: Path) -> None:
