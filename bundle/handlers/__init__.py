@@ -2,6 +2,7 @@
 
 from bundle.handlers.epoch_progress import EpochProgress
 from bundle.handlers.epoch_seed import EpochSeed
+from bundle.handlers.faults import FiniteLoss, check_enough_pairs
 from bundle.handlers.jacobian import JacobianStatistic
 from bundle.handlers.lncc import LNCC
 from bundle.handlers.recipe_saver import RecipeSaver
@@ -14,6 +15,7 @@ __all__ = [
     "LNCC",
     "EpochProgress",
     "EpochSeed",
+    "FiniteLoss",
     "JacobianStatistic",
     "RecipeSaver",
     "TRETableHandler",
@@ -21,4 +23,5 @@ __all__ = [
     "TrainingCheckpoint",
     "ValidationState",
     "WeightsLoader",
+    "check_enough_pairs",
 ]
