@@ -226,7 +226,8 @@ def test_a_lost_process_is_started_again_and_both_go_on_from_the_checkpoint(
             "--output_dir", tmp_path / name, *SMALL, "--max_epochs", "4", "--val_interval", "1", "--resume", "true",
         ]  # fmt: skip
         with (tmp_path / f"{name}.log").open("w") as log:
-            agent = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=log, stderr=log)
+            environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see docs/training.md
+            agent = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, stdout=log, stderr=log)
         if name == "lost":
             wait_for(tmp_path / name / "checkpoints" / "checkpoint_epoch=2.pt", agent)
             lost = workers(agent.pid)[-1]
