@@ -21,6 +21,8 @@ TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 GENERATED = {"models/model.ts"}  # named in the documents, not part of the repository
 HOST_OPTIONS = {"help", "config_file", "ckpt_file", "meta_file", "net_id", "filepath", "input_shape", "bundle_path"}
 HOST_OPTIONS |= {"converter_kwargs", "use_onnx", "standalone", "nproc_per_node"}  # of MONAI and torchrun
+HOST_OPTIONS |= {"max_restarts", "nnodes", "requeue", "rdzv_id", "rdzv_backend", "rdzv_endpoint"}  # of torchrun, sbatch
+HOST_OPTIONS |= {"conf", "host", "ssl_keyfile", "ssl_certfile"}  # of MONAI Label
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -35,7 +35,7 @@ ALLOWED = {
     "function": FOUNDATION | {"io", "transforms", "data", "plausibility", "lung", "reports"},
     "synthetic": FOUNDATION | {"io", "losses", "metrics", "transforms", "data", "lung", "reports"},
     "handlers": FOUNDATION | {"io", "losses", "metrics", "networks", "data", "reports"},
-    "hosts": FOUNDATION | {"formats", "io", "metrics", "transforms", "inferers", "data", "lung", "reports"},
+    "hosts": FOUNDATION | {"refusals", "formats", "io", "metrics", "transforms", "inferers", "data", "lung", "reports"},
     "radiotherapy": FOUNDATION | {"formats", "io", "data", "apply"},
     "apply": FOUNDATION | {"io", "transforms"},
     "series": FOUNDATION

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -249,3 +253,78 @@ def test_a_side_too_small_for_four_levels_is_named(small_phantoms: Path, tmp_pat
     )  # fmt: skip
     assert "multiples of 16" in printed
     assert "24" in printed
+
+
+DISTRIBUTED = "['configs/train.json','configs/multi_gpu_train.json']"
+
+
+def test_a_lost_process_is_started_again_and_both_go_on_from_the_checkpoint(
+    small_phantoms: Path, tmp_path: Path
+) -> None:
+    """torchrun starts all processes anew after the SIGKILL of one; the weights are those of an undisturbed run."""
+    for name in ("straight", "lost"):
+        command = [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max_restarts=3",
+            "-m", "monai.bundle", "run", "training", "--config_file", DISTRIBUTED, "--dataset_dir", small_phantoms,
+            "--output_dir", tmp_path / name, *SMALL, "--max_epochs", "4", "--val_interval", "1", "--resume", "true",
+        ]  # fmt: skip
+        with (tmp_path / f"{name}.log").open("w") as log:
+            environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see docs/training.md
+            agent = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, stdout=log, stderr=log)
+        if name == "lost":
+            wait_for(tmp_path / name / "checkpoints" / "checkpoint_epoch=2.pt", agent)
+            lost = workers(agent.pid)[-1]
+            os.kill(lost, signal.SIGKILL)
+        assert agent.wait(600) == 0, (tmp_path / f"{name}.log").read_text()[-4000:]
+    assert "resuming after epoch" in (tmp_path / "lost.log").read_text()
+    straight, restarted = checkpoint(tmp_path / "straight", 4), checkpoint(tmp_path / "lost", 4)
+    assert all(torch.equal(straight[key], restarted[key]) for key in straight)
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 600
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def workers(agent: int) -> list[int]:
+    """The processes that torchrun has started."""
+    children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+    return [int(pid) for pid in children if b"monai.bundle" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_sections_with_fewer_pairs_than_processes_are_named_before_any_scan_is_read(
+    small_phantoms: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(small_phantoms, tmp_path / "data")
+    pairs = json.loads((tmp_path / "data" / "pairs.json").read_text())
+    pairs["validation"] = pairs["validation"][:1]
+    (tmp_path / "data" / "pairs.json").write_text(json.dumps(pairs))
+    printed = run(
+        "monai.bundle", "run", "training", "--config_file", DISTRIBUTED, "--dataset_dir", tmp_path / "data",
+        "--output_dir", tmp_path / "out", *SMALL, check=False,
+        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"),
+    )  # fmt: skip
+    assert "expected a pair for each of the 2 processes in every section, found fewer in validation (1)" in printed
+    assert "Loading dataset" not in printed
+
+
+def test_a_training_killed_at_any_time_resumes_to_the_same_weights(
+    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", "configs/train.json",
+        "--dataset_dir", small_phantoms, "--output_dir", tmp_path, *SMALL, "--max_epochs", "4", "--val_interval", "2",
+        "--resume", "true",
+    ]  # fmt: skip
+    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(tmp_path / "checkpoints" / "checkpoint_epoch=2.pt", process)
+    time.sleep(random.SystemRandom().uniform(0.0, 1.0))
+    process.kill()
+    process.wait()
+    printed = run(*command[2:])
+    assert "resuming after epoch" in printed
+    through, resumed = checkpoint(trained[0], 4), checkpoint(tmp_path, 4)
+    assert all(torch.equal(through[key], resumed[key]) for key in through)

@@ -2,6 +2,7 @@
 
 from bundle.handlers.epoch_progress import EpochProgress
 from bundle.handlers.epoch_seed import EpochSeed
+from bundle.handlers.faults import FiniteLoss, check_enough_pairs
 from bundle.handlers.gradient_clip import GradientClip
 from bundle.handlers.jacobian import JacobianStatistic
 from bundle.handlers.lncc import LNCC
@@ -16,6 +17,7 @@ __all__ = [
     "LNCC",
     "EpochProgress",
     "EpochSeed",
+    "FiniteLoss",
     "GradientClip",
     "JacobianStatistic",
     "RecipeSaver",
@@ -26,4 +28,5 @@ __all__ = [
     "ValidationState",
     "WeightAverage",
     "WeightsLoader",
+    "check_enough_pairs",
 ]

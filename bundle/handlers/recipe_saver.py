@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -14,7 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bundle.io import Recipe, weights_sha256, write_recipe
+from bundle.io import Recipe, check_weights, weights_sha256, write_recipe
 
 LICENCE = "Apache-2.0"
 
@@ -79,8 +80,14 @@ class RecipeSaver:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
 
-    def _find_earlier_files(self) -> None:
-        self.saved_ns = {path: path.stat().st_mtime_ns for path in self._files()}
+    def _find_earlier_files(self, engine: Engine) -> None:
+        """Leave the recipes of earlier runs; a resumed run writes those that the killed one had no time for."""
+        is_resumed = bool(self.pairs)
+        self.saved_ns = {
+            path: path.stat().st_mtime_ns for path in self._files() if not is_resumed or not _lacks_its_recipe(path)
+        }
+        if is_resumed:
+            self._save(engine)
 
     def _collect(self, engine: Engine) -> None:
         for case in engine.state.batch:  # MONAI's trainers leave it decollated
@@ -109,6 +116,18 @@ class RecipeSaver:
 
     def _files(self) -> list[Path]:
         return sorted(path for directory in self.directories for path in directory.glob("*.pt"))
+
+
+def _lacks_its_recipe(path: Path) -> bool:
+    """Whether readable weights have no recipe, or that of other weights."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        check_weights(path, state.get("network", state))
+    except (FileNotFoundError, ValueError):
+        return True
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):  # truncated: nothing to describe
+        return False
+    return False
 
 
 def describe_network(network: partial[nn.Module]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader, CheckpointSaver, EarlyStopHandler
 
+from bundle.handlers.faults import RUN, FiniteLoss, RunRecord, remove_remains, save_atomically
 from bundle.handlers.recipe_saver import RecipeSaver
 from bundle.io import recipe_path
 
@@ -33,6 +34,7 @@ class ValidationState:
         self.evaluator = evaluator
         self.best_saver = best_saver
         self.early_stop = early_stop
+        save_atomically(best_saver._key_metric_checkpoint)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values. MONAI's handlers keep ignite's, which know their state, in private attributes."""
@@ -72,7 +74,9 @@ class TrainingCheckpoint:
 
     The trainer's epoch and its loss scale (mixed precision) are part of it. Resuming loads the newest readable
     checkpoint before training starts; without one, training starts from the beginning, so the same command serves jobs
-    that may be killed at any time. Place it after the ValidationHandler, whose results belong to the saved epoch.
+    that may be killed at any time. Files are written whole, a loss that is not finite ends the run (`FiniteLoss`), and
+    a run with other settings or pairs does not resume (`RunRecord`). Place it after the ValidationHandler, whose
+    results belong to the saved epoch.
 
     Args:
         directory: where checkpoints go; the latest two are kept.
@@ -96,6 +100,7 @@ class TrainingCheckpoint:
         self.directory = Path(directory)
         self.state = {**state, "recipe": recipe_saver}
         self.recipe_saver = recipe_saver
+        self.record = RunRecord(recipe_saver)
         self.interval = interval
         self.resume = resume
         self.map_location = map_location
@@ -104,14 +109,22 @@ class TrainingCheckpoint:
         """Follow a trainer."""
         self.state |= {"trainer": engine, "grad_scaler": _GradScalerState(engine)}
         engine.add_event_handler(Events.STARTED, self.start)
-        CheckpointSaver(
+        FiniteLoss(directory=self.directory, state=dict(self.state)).attach(engine)
+        self.state[RUN] = self.record
+        saver = CheckpointSaver(
             str(self.directory), self.state, save_interval=self.interval, n_saved=NUM_KEPT, epoch_level=True
-        ).attach(engine)
+        )
+        save_atomically(saver._interval_checkpoint)
+        saver.attach(engine)
         self.recipe_saver.attach(engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.prune)
 
     def start(self, engine: Engine) -> None:
-        """Load the newest checkpoint, or clear the folder for a new run."""
+        """Load the newest checkpoint, or clear the folder for a new run. Raises: ValueError: see `RunRecord.check`."""
+        self.record.follow(engine)
+        if idist.get_rank() == 0:
+            for directory in self.recipe_saver.directories:
+                remove_remains(directory, "*.pt")
         paths = sorted(self.directory.glob(PATTERN), key=_epoch, reverse=True)
         if not self.resume:
             for path in paths:
@@ -120,11 +133,13 @@ class TrainingCheckpoint:
             return
         for path in paths:
             try:
-                torch.load(path, map_location="cpu", weights_only=True)
+                content = torch.load(path, map_location="cpu", weights_only=True)
             except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
                 log.warning("%s: unreadable, trying an earlier checkpoint (%s)", path, error)
                 continue
-            CheckpointLoader(str(path), self.state, map_location=self.map_location)(engine)
+            self.record.check(path, content, self.state.get("optimizer"))
+            state = {name: part for name, part in self.state.items() if name != RUN}
+            CheckpointLoader(str(path), state, map_location=self.map_location)(engine)
             log.info("%s: resuming after epoch %d", path, engine.state.epoch)
             return
         log.warning("%s: no checkpoint to resume from, training starts from the beginning", self.directory)

@@ -30,7 +30,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno is not None and error.filename is None:
+                error.filename = str(path)  # writing to an open file, as on a full disk, does not name it
+            raise
         os.replace(temporary, path)
 
 

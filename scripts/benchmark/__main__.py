@@ -128,6 +128,16 @@ def cost(
     logging.getLogger(__name__).info(cost_markdown(rows))
 
 
+def response() -> None:
+    """Measure how soon commands answer that need no network: help, the fault of a header, 500 DICOM slices."""
+    from scripts.benchmark.resources.response import measure_response
+
+    measure_response()
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run({"run": benchmark, "report": report, "speed": speed, "cost": cost}, old_names={"out": "output_dir"})
+    run(
+        {"run": benchmark, "report": report, "speed": speed, "cost": cost, "response": response},
+        old_names={"out": "output_dir"},
+    )

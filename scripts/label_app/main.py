@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.tasks.infer.bundle import BundleInferTask
 
-BUNDLE_ROOT = Path(__file__).absolute().parents[2]
+# `scripts/label_server.py` links this file to another folder if it cannot write here, and finds the bundle itself
+PLACES = (Path(__file__).absolute().parents[2], *map(Path, sys.path))
+BUNDLE_ROOT = next(place for place in PLACES if (place / "configs" / "inference.json").is_file())
 MODEL = "lung_registration"
 
 

@@ -107,3 +107,21 @@ def test_a_fixed_size_overrides_the_voxel_size(size: list[int] | None, expected:
 def test_a_network_of_monai_is_described_by_its_public_name() -> None:
     description = describe_network(partial(VoxelMorphUNet, spatial_dims=3))
     assert description == {"_target_": "monai.networks.nets.VoxelMorphUNet", "spatial_dims": 3}
+
+
+def test_a_resumed_run_writes_the_recipes_that_the_killed_one_had_no_time_for(tmp_path: Path) -> None:
+    first = make_saver(tmp_path)
+    train(tmp_path, first)
+    torch.save(NETWORK().state_dict(), tmp_path / "model.pt")  # better weights, then the end
+    (tmp_path / "checkpoints" / "checkpoint_epoch=1.json").unlink()
+    (tmp_path / "checkpoints" / "checkpoint_epoch=2.pt").write_bytes(b"cut")
+    resumed = make_saver(tmp_path)
+    resumed.load_state_dict(first.state_dict())
+    engine = Engine(lambda engine, batch: None)
+    resumed.attach(engine)
+    engine.run(BATCHES, max_epochs=1)
+    for path in (tmp_path / "model.pt", tmp_path / "checkpoints" / "checkpoint_epoch=1.pt"):
+        state = torch.load(path, weights_only=True)
+        check_weights(path, state.get("network", state))
+        assert [pair["name"] for pair in read_recipe(path).training["pairs"]] == ["a", "b", "c"]
+    assert not (tmp_path / "checkpoints" / "checkpoint_epoch=2.json").exists()

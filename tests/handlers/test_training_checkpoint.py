@@ -37,6 +37,7 @@ class Run:
     best_saver: CheckpointSaver
     early_stop: EarlyStopHandler
     losses: list[float]
+    checkpoint: TrainingCheckpoint
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -127,7 +128,7 @@ def make_run(
     )
     early_stop.set_trainer(trainer)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: losses.append(trainer.state.output[0]["loss"]))
-    return Run(trainer, evaluator, network, best_saver, early_stop, losses)
+    return Run(trainer, evaluator, network, best_saver, early_stop, losses, checkpoint)
 
 
 def _score(engine: Engine) -> float:

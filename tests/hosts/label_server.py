@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +45,14 @@ def copy_bundle(folder: Path) -> None:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
 
 
+class Address(str):
+    """Address of a server, and its process."""
+
+    pid: int
+
+
 @contextmanager
-def serving(app: Path, studies: Path, **conf: str) -> Iterator[str]:
+def serving(app: Path, studies: Path, **conf: str) -> Iterator[Address]:
     """Address of a server of `app` over the scans in `studies`, which ends with the context."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -56,16 +62,20 @@ def serving(app: Path, studies: Path, **conf: str) -> Iterator[str]:
     command = [PYTHON, MAIN, "start_server", *options]
     for key, value in conf.items():
         command += ["--conf", key, value]
-    log = app / "server.log"
+    log = studies.with_name("server.log")  # the app may be read-only
     with log.open("w") as file:
-        server = subprocess.Popen(list(map(str, command)), cwd=app, env=ENVIRONMENT, stdout=file, stderr=file)
+        server = subprocess.Popen(
+            list(map(str, command)), cwd=studies.parent, env=ENVIRONMENT, stdout=file, stderr=file
+        )
     try:
         deadline = time.monotonic() + START_S
         while not _is_up(f"{url}/info/"):
             assert server.poll() is None, log.read_text()[-4000:]
             assert time.monotonic() < deadline, log.read_text()[-4000:]
             time.sleep(0.5)
-        yield url
+        address = Address(url)
+        address.pid = server.pid
+        yield address
     finally:
         server.terminate()
         server.wait(30)
@@ -86,6 +96,11 @@ def post(url: str, params: Mapping[str, Any], **files: Path) -> Answer:
     )
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
     return _send(urllib.request.Request(url, body + f"--{boundary}--\r\n".encode(), headers))
+
+
+def send(method: str, url: str, body: bytes | Iterable[bytes] = b"", **headers: str) -> Answer:
+    """Send any request; a body of parts goes without a Content-Length."""
+    return _send(urllib.request.Request(url, body or None, headers, method=method))
 
 
 def _is_up(url: str) -> bool:

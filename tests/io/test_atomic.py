@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -118,3 +119,12 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(NotADirectoryError, match="out: the output folder cannot be created: File exists"):
         make_folder(tmp_path / "out")
+
+
+def test_an_error_while_writing_names_the_file_in_the_making(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError) as other, atomic_path(tmp_path / "a.json"):
+        (tmp_path / "missing").read_text()
+    assert other.value.filename == str(tmp_path / "missing") or other.value.filename == tmp_path / "missing"

@@ -1,5 +1,4 @@
 import math
-import time
 
 import pytest
 import torch
@@ -136,7 +135,7 @@ def test_anything_but_two_channels_is_an_error_with_the_shape(network: RRN, shap
 
 
 @pytest.mark.slow
-def test_a_toy_pair_is_overfitted_to_less_than_0_3_voxel_in_a_minute() -> None:
+def test_a_toy_pair_is_overfitted_to_less_than_0_3_voxel_in_30_steps() -> None:
     shift = torch.tensor([1.0, -2.0, 2.0])  # three voxels long
     texture = F.avg_pool3d(F.avg_pool3d(noise(1, 1, 44, 44, 44), 3, stride=1), 3, stride=1)
     texture = (texture - texture.min()) / (texture.max() - texture.min())
@@ -146,13 +145,13 @@ def test_a_toy_pair_is_overfitted_to_less_than_0_3_voxel_in_a_minute() -> None:
     label = torch.cat([image, torch.ones_like(fixed)], dim=1)
     loss = RegistrationLoss(similarity=LocalCrossCorrelationLoss(), regularization=TotalVariationLoss(), weight=0.01)
 
-    deadline = time.perf_counter() + 60
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = RRN()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
-    error_vox = math.inf
-    while error_vox >= 0.3 and time.perf_counter() < deadline:
+    error_vox, steps = math.inf, 0
+    while error_vox >= 0.3 and steps < 30:
+        steps += 1
         ddf_vox = network(image)
         difference = ddf_vox.detach()[0] - shift.view(3, 1, 1, 1)
         error_vox = difference.norm(dim=0)[4:-4, 4:-4, 4:-4].mean().item()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import matplotlib.image
@@ -67,14 +66,13 @@ def test_a_volume_off_the_fixed_grid_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_clinical_scan_is_drawn_in_seconds_into_a_small_file(tmp_path: Path) -> None:
+def test_a_clinical_scan_is_drawn_into_a_small_file(tmp_path: Path) -> None:
     shape = (512, 512, 120)
     generator = torch.Generator().manual_seed(0)
     scan = torch.randn(shape, generator=generator) * 40 - 850  # noise: the worst case for PNG
     mask = torch.zeros(shape, dtype=torch.uint8)
     mask[100:400, 100:400, 20:100] = 1
     affine = torch.diag(torch.tensor([0.7, 0.7, 2.5, 1.0]))
-    start = time.process_time()
     draw_overview(
         tmp_path / "overview.png",
         fixed=MetaTensor(scan[None], affine=affine),
@@ -84,5 +82,4 @@ def test_a_clinical_scan_is_drawn_in_seconds_into_a_small_file(tmp_path: Path) -
         mask=mask,
         title="case",
     )
-    assert time.process_time() - start < 5.0  # of CPU, so that busy machines pass; about 2 s
     assert (tmp_path / "overview.png").stat().st_size < 1_500_000

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -82,17 +80,17 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert len(find_volume(scan).frames) == SHAPE[2]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the time is that of the machine of the tests")
-def test_headers_of_500_slices_take_less_than_two_seconds(tmp_path: Path) -> None:
+def test_the_header_of_each_of_500_slices_is_read_once(tmp_path: Path) -> None:
+    """The time is measured by `scripts.benchmark response`."""
     first = write_series(tmp_path)
     for index in range(len(first), 500):
         file = tmp_path / f"{index:03d}.dcm"
         shutil.copy(first[0], file)
         edit(file, ImagePositionPatient=[153.8, -120.4, -1434.5 + 2.5 * index], SOPInstanceUID=generate_uid())
     _read_instance.cache_clear()
-    start = time.process_time()
-    assert len(find_volume(tmp_path).frames) == 500
-    assert time.process_time() - start < 2
+    for _ in range(2):
+        assert len(find_volume(tmp_path).frames) == 500
+        assert _read_instance.cache_info().misses == 500
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.chest import Chest, lungs_of, render
 from tests.grids import LPS, make_affine, to_sitk
 from tests.hosts.environments import needs, python_of
 
-TWO_MINUTES = pytest.mark.skipif("TEST_ELASTIX" not in os.environ, reason="takes minutes: set TEST_ELASTIX to run it")
+TWO_MINUTES = pytest.mark.skipif("TEST_ELASTIX" not in os.environ, reason="minutes; .ci/run sets TEST_ELASTIX")
 SHAPE = (40, 36, 34)
 AFFINE = make_affine(SHAPE, (5.5, 5.0, 6.0), angles_deg=(4, 0, -6), centre_mm=(10.0, -20.0, -300.0))
 MOVING_SHAPE = (46, 40, 36)
