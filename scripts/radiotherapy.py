@@ -8,10 +8,14 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))  # run as a file, from any folder
 
 from scripts.cli import quiet, run
+
+if TYPE_CHECKING:
+    import numpy as np
 
 IN_PLACE = "-"  # instead of a result folder: the dose lies in the reference scan already
 
@@ -62,6 +66,8 @@ def structures(
             "out of --rois"
         )
     write_structures(output, carried, drawn, way.target)
+    found = sum(bool(item.contours) for item in carried)
+    print(f"{output}: {found} of {len(drawn.structures)} structures have contours or points in the target scan")
     if missing:
         logging.getLogger(__name__).warning("%s: written without %s", output, ", ".join(missing))
 
@@ -100,6 +106,7 @@ def dose(
     values = carry_dose(given, way.to_source, grid, name=result)
     comment = "Carried by deformable registration; research use only"
     write_dose(output, values, grid.affine, given, way.target, comment)
+    print(_highest(output, values, given.kind[0]))
 
 
 def accumulate(
@@ -150,6 +157,13 @@ def accumulate(
     total = add_doses(given, [way and way.to_source for way in ways], factors, grid)
     comment = f"Weighted sum of {len(given)} doses carried by registration; research use"
     write_dose(output, total, grid.affine, given[0], reference.target, comment)
+    print(_highest(output, total, given[0].kind[0]))
+
+
+def _highest(output: str, values: np.ndarray, units: str) -> str:
+    """What was written, in one line."""
+    size = " × ".join(map(str, values.shape))
+    return f"{output}: highest dose {values.max():.4g} {units} in {size} voxels"
 
 
 def _factors(weights: Sequence[str] | None, count: int) -> list[float]:

@@ -129,6 +129,10 @@ class MapOptions:
         corrected = "_mass_corrected" if kind.name == "hu_ventilation" and self.mass_correction else ""
         return f"{kind.name}{corrected}_smooth_{self.smooth_mm:g}mm.nii.gz"
 
+    def smoothing_of(self, kind: MapKind) -> str:
+        """How a map is smoothed, in words."""
+        return FILTERS[self.prm_filter] if kind.name == "prm" else f"Gaussian, sigma {self.smooth_mm:g} mm"
+
     def header_of(self, kind: MapKind, exhale: Phase) -> str:
         """Text of the NIfTI header (`descrip`), at most 79 characters: formula, direction, smoothing."""
         if kind.name == "prm":

@@ -67,11 +67,11 @@ class MapPictures:
 
     Args:
         breath: the lungs and both scans.
-        note: line below each title: direction and smoothing.
+        direction: of the maps, for the line below each title.
     """
 
-    def __init__(self, breath: Breath, note: str) -> None:
-        self.breath, self.note = breath, note
+    def __init__(self, breath: Breath, direction: str) -> None:
+        self.breath, self.direction = breath, direction
         self.view = CanonicalView(breath.affine)
         inside = torch.from_numpy(breath.inside)
         self.indices = self.view.widest_slices(inside, breath.inside.shape)
@@ -85,8 +85,8 @@ class MapPictures:
         pictures = {plane.name: self._slice(torch.from_numpy(volume), plane).copy() for plane in PLANES}
         return Slices(kind, Scale.of(kind, values), pictures)
 
-    def draw(self, path: Path, slices: Slices) -> None:
-        """Write a PNG of one map in three planes."""
+    def draw(self, path: Path, slices: Slices, smoothing: str) -> None:
+        """Write a PNG of one map in three planes; `smoothing` in words, for the line below its title."""
         sizes = self.view.extents_mm(self.breath.inside.shape)
         widths = [sizes[plane.in_plane[0]] for plane in PLANES]
         height = max(sizes[plane.in_plane[1]] for plane in PLANES) / sum(widths) * 10.5
@@ -95,12 +95,12 @@ class MapPictures:
             self._draw(axes, plane, slices)
             axes.set_title(plane.name, fontsize=9)
         _colour_bar(figure, grid[0].tolist(), slices)
-        figure.suptitle(f"{slices.kind.title}\n{self.note}", fontsize=10)
+        figure.suptitle(f"{slices.kind.title}\n{self.direction}; {smoothing}", fontsize=10)
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png")
 
-    def draw_summary(self, path: Path, maps: Sequence[Slices], title: str) -> None:
-        """Write a PNG of all maps in the coronal slice."""
+    def draw_summary(self, path: Path, maps: Sequence[Slices], title: str, smoothing: str) -> None:
+        """Write a PNG of all maps in the coronal slice; `smoothing` in words, for the line below its title."""
         plane = PLANES[1]
         sizes = self.view.extents_mm(self.breath.inside.shape)
         columns = min(COLUMNS, len(maps))
@@ -113,7 +113,7 @@ class MapPictures:
                 self._draw(axes, plane, maps[number])
                 axes.set_title(maps[number].kind.title.replace(" (", "\n("), fontsize=8)
                 _colour_bar(figure, [axes], maps[number], below=True)
-        figure.suptitle(f"{title}\n{self.note}", fontsize=10)
+        figure.suptitle(f"{title}\n{self.direction}; {smoothing}", fontsize=10)
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png")
 

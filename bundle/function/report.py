@@ -14,7 +14,7 @@ from bundle import __version__
 from bundle.function.breath import Breath
 from bundle.function.exhale import Exhale, LungSize
 from bundle.function.maps import KINDS, MapKind, MapOptions
-from bundle.function.measures.response import FILTERS
+from bundle.function.measures.strain import Strain
 from bundle.function.measures.ventilation import mass_factor
 from bundle.function.summary import HIGH, LOW, Row, total_of
 from bundle.geometry import WorldTransform
@@ -126,7 +126,7 @@ def _maps(options: MapOptions, exhale: Exhale) -> list[dict[str, str]]:
 
 
 def _kinds(options: MapOptions) -> list[MapKind]:
-    parts = {"strain": ("stretch1", "stretch2", "stretch3", "adi", "sri")}
+    parts = {"strain": Strain._fields}
     return [KINDS[part] for name in options.names for part in parts.get(name, (name,))]
 
 
@@ -134,12 +134,15 @@ def _figures(options: MapOptions, exhale: Exhale) -> list[dict[str, str]]:
     direction = f"exhale to inhale, exhale = {exhale.scan} scan"
     figures = [{"title": "Lung function", "file": SUMMARY, "caption": "All maps in one coronal slice."}]
     for kind in _kinds(options):
-        smoothing = FILTERS[options.prm_filter] if kind.name == "prm" else f"Gaussian, sigma {options.smooth_mm:g} mm"
+        what = f"{kind.formula}; unit {kind.unit}"
+        if kind.name == "prm":
+            limits = options.thresholds
+            what = f"classes by {limits.inhale_hu:g} HU at inhale and {limits.exhale_hu:g} HU at exhale"
         figures.append(
             {
                 "title": kind.title,
                 "file": options.file_of(kind).replace(".nii.gz", ".png"),
-                "caption": f"{kind.formula}; unit {kind.unit}; {direction}; {smoothing}.",
+                "caption": f"{what}; {direction}; {options.smoothing_of(kind)}.",
             }
         )
     return figures

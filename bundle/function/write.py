@@ -62,21 +62,20 @@ def write_lung_function(
         _remove_earlier(folder)
         rows, drawn, files = region_totals(breath, regions), [], []
         smoothing = f"Gaussian, sigma {options.smooth_mm:g} mm (response map: {FILTERS[options.prm_filter]})"
-        note = f"exhale to inhale, exhale = {exhale.scan} scan; {smoothing}"
-        pictures = MapPictures(breath, note)
+        pictures = MapPictures(breath, f"exhale to inhale, exhale = {exhale.scan} scan")
         for kind, values in ahead(compute_maps(breath, options)):
             values = values if kind.name == "prm" else rounded(kind, values)
             name = options.file_of(kind)
             _write_map(folder / name, kind, values, breath, pair.fixed, options.header_of(kind, exhale.scan))
             rows += map_rows(kind, values, breath, regions, options.smooth_mm)
             drawn.append(pictures.slices_of(kind, values))
-            pictures.draw(folder / name.replace(".nii.gz", ".png"), drawn[-1])
+            pictures.draw(folder / name.replace(".nii.gz", ".png"), drawn[-1], options.smoothing_of(kind))
             files += [name, name.replace(".nii.gz", ".png")]
             return_freed_memory()
         if "prm" in options.names:
             _write_text(folder / LABELS, _colour_table())
             files.append(LABELS)
-        pictures.draw_summary(folder / SUMMARY, drawn, f"{pair.name}: lung function ({pair.verdict})")
+        pictures.draw_summary(folder / SUMMARY, drawn, f"{pair.name}: lung function ({pair.verdict})", smoothing)
         _write_text(folder / FUNCTION_TABLE, to_csv(rows))
         report = function_report(
             pair, options, exhale, dict(zip(("fixed", "moving"), sizes, strict=True)), rows, breath

@@ -22,6 +22,11 @@ class Rule(NamedTuple):
     failed: float
     words: str
 
+    def level(self, value: float) -> Level:
+        """What a value says by itself."""
+        beyond = [value > limit if self.is_high_bad else value < limit for limit in (self.check, self.failed)]
+        return "failed" if all(beyond) else "check" if beyond[0] else "ok"
+
 
 RULES = (  # calibrated: docs/verdict.md
     Rule("lungs_missing", True, 0.5, 2.5, "no lung found in {value:.0f} of the 2 scans"),
@@ -63,8 +68,7 @@ def judge(evidence: Evidence, signs: Mapping[str, Level] | None = None) -> Verdi
         value = float(getattr(evidence, rule.name))
         if math.isnan(value):
             continue
-        beyond = [value > limit if rule.is_high_bad else value < limit for limit in (rule.check, rule.failed)]
-        if beyond[0]:
-            found[rule.words.format(value=value)] = "failed" if beyond[1] else "check"
+        if (level := rule.level(value)) != "ok":
+            found[rule.words.format(value=value)] = level
     reasons = sorted(found, key=lambda reason: WORST_FIRST.index(found[reason]))
     return Verdict(found[reasons[0]] if reasons else "ok", tuple(reasons))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ MOTION_FILE = "motion.csv"
 MOTION_COLUMNS = ("kind", "name", *(f"{name}_mm" for name in NAMES))
 
 PANELS = ("to the left", "to the back", "to the head")
-MOST_NAMED = 10  # more lines of one kind are grey and without a name
+MOST_NAMED = 10  # more lines of one kind are grey, with one name for all
 DPI = 100
 
 
@@ -90,19 +91,19 @@ def draw_trajectories(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 3, sharey=True)
     colors = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
-    named = 0
+    counts = Counter(one.kind for one in trajectories)
+    named, grey = 0, set()
     for one in trajectories:
-        is_named = sum(other.kind == one.kind for other in trajectories) <= MOST_NAMED
         shifts = swap_ras_lps(one.displacements_mm(reference)).numpy()
-        style = {"color": "0.6", "linewidth": 0.5, "zorder": 1}
-        if is_named:
-            style = {
-                "color": colors[named % len(colors)],
-                "linewidth": 1.6,
-                "zorder": 2,
-                "label": f"{one.kind} {one.name}",
-            }
+        if counts[one.kind] <= MOST_NAMED:
+            style = {"color": colors[named % len(colors)], "linewidth": 1.6, "zorder": 2}
+            style["label"] = f"{one.kind} {one.name}"
             named += 1
+        else:
+            style = {"color": "0.6", "linewidth": 0.5, "zorder": 1}
+            if one.kind not in grey:
+                style["label"] = f"{counts[one.kind]} {one.kind}s"
+                grey.add(one.kind)
         for axes, values in zip(panels, shifts.T, strict=True):
             axes.plot(np.arange(len(members)), values, marker="o", markersize=2.5, **style)
     for axes, heading in zip(panels, PANELS, strict=True):
@@ -111,8 +112,7 @@ def draw_trajectories(
         axes.axvline(reference, color="0.8", linewidth=6, zorder=0)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("displacement from the reference, mm", fontsize=9)
-    if named:
-        panels[-1].legend(fontsize=7, loc="best")
+    panels[-1].legend(fontsize=7, loc="best")
     figure.suptitle(title, fontsize=11)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -34,8 +34,8 @@ def test_the_lungs_have_the_colours_of_their_values(tmp_path: Path) -> None:
     axial = slices.pictures["axial"]
     assert np.nanmax(axial[: axial.shape[0] // 3]) == pytest.approx(0.0)  # canonical: from left to right
     assert np.nanmin(axial[-axial.shape[0] // 3 :]) == pytest.approx(0.4)
-    pictures.draw(tmp_path / "map.png", slices)
-    pictures.draw_summary(tmp_path / "all.png", [slices] * 5, "case")
+    pictures.draw(tmp_path / "map.png", slices, "no smoothing")
+    pictures.draw_summary(tmp_path / "all.png", [slices] * 5, "case", "no smoothing")
     for name in ("map.png", "all.png"):
         image = imread(tmp_path / name)[..., :3]
         assert ((image[..., 0] > 0.9) & (image[..., 1] > 0.8) & (image[..., 2] < 0.4)).sum() > 100  # cividis: yellow

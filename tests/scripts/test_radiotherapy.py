@@ -66,7 +66,11 @@ def test_structures_follow_the_registration_and_come_back(
 
 
 def test_a_tilted_structure_is_left_out_by_name_and_refused_if_asked_for(
-    result: Path, moving: Scan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    result: Path,
+    moving: Scan,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("shapely", reason="requirements-radiotherapy.txt: how structures are carried")
     ball = sphere(moving.grid, centre_lps(moving.grid), [RADIUS_MM])
@@ -76,6 +80,7 @@ def test_a_tilted_structure_is_left_out_by_name_and_refused_if_asked_for(
     assert [item.name for item in read_structures(tmp_path / "carried.dcm").structures] == ["tumour"]
     assert "structure 'needle': expected contours in the planes of the scan's slices" in caplog.text
     assert "carried.dcm: written without needle" in caplog.text
+    assert "carried.dcm: 1 of 2 structures have contours or points in the target scan\n" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"drawn\.dcm: expected structures that can be carried, got needle \(reasons"):
         structures(str(result), drawn, str(tmp_path / "all.dcm"), rois=["tumour", "needle"])
     with pytest.raises(ValueError, match="structure 'needle': expected contours in the planes"):
@@ -97,10 +102,18 @@ def blob(moving: Scan, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("spacing_mm", [None, 2.5])
 def test_a_dose_follows_the_registration(
-    spacing_mm: float | None, blob: Path, result: Path, fixed: Scan, moving: Scan, tmp_path: Path
+    spacing_mm: float | None,
+    blob: Path,
+    result: Path,
+    fixed: Scan,
+    moving: Scan,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     dose(str(result), str(blob), str(tmp_path / "carried.dcm"), spacing_mm=spacing_mm)
     before, after = read_dose(blob), read_dose(tmp_path / "carried.dcm")
+    size = " × ".join(map(str, after.values.shape[1:]))
+    assert f"carried.dcm: highest dose {float(after.values.max()):.4g} GY in {size} voxels\n" in capsys.readouterr().out
     volumes = [float(torch.linalg.det(item.values.affine[:3, :3]).abs()) for item in (before, after)]
     totals = [float(item.values.double().sum()) * volume for item, volume in zip((before, after), volumes, strict=True)]
     assert totals[1] == pytest.approx(totals[0], rel=1e-3)

@@ -61,6 +61,26 @@ def test_maps_are_along_the_axes_of_the_patient_on_oblique_grids(tmp_path: Path,
         assert figures[name]["max_mm"] == pytest.approx(inside.max(), abs=STEP_MM)
 
 
+@pytest.mark.parametrize("largest_mm", [200.0, 300.0, 2500.0])
+def test_amplitudes_beyond_the_range_of_the_fine_steps_are_stored_in_coarser_ones(
+    largest_mm: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bundle.series.fields.slabs", lambda shape: [(row, row + 1) for row in range(shape[0])])
+    affine = make_affine(SHAPE, (3.0, 2.0, 5.0))
+    x_mm = voxel_centres_mm(SHAPE, affine)[:, 0]
+    away = torch.eye(4, dtype=torch.float64)  # the displacement grows from slab to slab
+    away[0, 0] += largest_mm / float(x_mm.max() - x_mm.min())
+    away[0, 3] = -float(x_mm.min()) * (float(away[0, 0]) - 1.0)
+    still = WorldTransform(torch.zeros(1, 3, *SHAPE), affine, affine)
+    moved = WorldTransform(torch.zeros(1, 3, *SHAPE), affine, away @ affine)
+    reference = MetaTensor(torch.zeros(1, *SHAPE), affine=affine)
+    figures = write_amplitude(tmp_path, {"a": still, "b": moved}, reference, torch.ones(SHAPE))
+    found = nib.load(tmp_path / "amplitude_lr.nii.gz").get_fdata().ravel()
+    expected = (away[0, 0] - 1.0) * (x_mm - x_mm.min())
+    np.testing.assert_allclose(found, expected, atol=max(STEP_MM, largest_mm / 2**14) + 1e-3)
+    assert figures["lr"]["max_mm"] == pytest.approx(largest_mm, abs=0.1)
+
+
 def test_the_picture_shows_the_motion_where_it_is(tmp_path: Path) -> None:
     shape = (40, 36, 30)
     maps = [torch.zeros(shape, dtype=torch.int16) for _ in NAMES]
@@ -69,7 +89,7 @@ def test_the_picture_shows_the_motion_where_it_is(tmp_path: Path) -> None:
     lungs = torch.zeros(shape)
     lungs[5:35, 5:30, 5:25] = 1
     reference = MetaTensor(torch.full((1, *shape), -800.0), affine=make_affine(shape, (3.0, 3.0, 4.0)))
-    draw_amplitude(tmp_path / "amplitude.png", maps, reference, lungs)
+    draw_amplitude(tmp_path / "amplitude.png", maps, STEP_MM, reference, lungs)
     pixels = np.asarray(Image.open(tmp_path / "amplitude.png").convert("RGB")).astype(int)
     yellow = (pixels[..., 0] - pixels[..., 2]) > 100  # the upper end of cividis
     columns = np.array_split(yellow[:, : int(0.85 * yellow.shape[1])], 5, axis=1)  # without the colour bar

@@ -118,8 +118,6 @@ def _judged(name: str, value: float | None) -> Figure:
         good = words.format.format(0)
     if value is None:
         return Figure(words.label, "–", good, "not measured", words.meaning)
-    beyond = [
-        [value > limit if rule.is_high_bad else value < limit for limit in (rule.check, rule.failed)] for rule in rules
-    ]
-    state: State = "failed" if any(b for _, b in beyond) else "check" if any(a for a, _ in beyond) else "good"
+    levels = [rule.level(value) for rule in rules]
+    state: State = "failed" if "failed" in levels else "check" if "check" in levels else "good"
     return Figure(words.label, words.format.format(value), good, state, words.meaning)

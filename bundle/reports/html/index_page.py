@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from io import BytesIO
@@ -42,6 +43,11 @@ class Entry(NamedTuple):
     reasons: Sequence[str]
     report: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """Of the pair, as a rule of its fixed scan, so that several may have one."""
+        return str(self.report.get("name", self.folder.name))
+
 
 def write_index(folder: str | Path) -> Path:
     """Write `index.html` of the result folders in a folder, and return its path; verdicts sorted as in `ORDER`.
@@ -59,12 +65,13 @@ def write_index(folder: str | Path) -> Path:
         kind = "is the result folder of one pair" if (place / REPORT).is_file() else f"holds no folder with a {REPORT}"
         raise ValueError(f"{folder}: expected a folder with a result folder for each pair; this one {kind}")
     entries.sort(key=lambda entry: ORDER.index(entry.verdict))
+    names = Counter(entry.name for entry in entries)
     counts = {verdict: sum(entry.verdict == verdict for entry in entries) for verdict in ORDER}
     text = Template((ASSETS / "index.html").read_text(encoding="utf-8")).substitute(
         title=escape(place.absolute().name),
         summary=", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count),
         headings="".join(_heading(name) for name in ("pair", "verdict", *COLUMNS)),
-        rows="\n".join(map(_row, entries)),
+        rows="\n".join(_row(entry, show_folder=names[entry.name] > 1) for entry in entries),
         css=(ASSETS / "report.css").read_text(encoding="utf-8"),
         js=(ASSETS / "index.js").read_text(encoding="utf-8"),
     )
@@ -90,10 +97,12 @@ def _heading(name: str) -> str:
     return f'<th scope="col" aria-sort="none"><button type="button">{escape(name)}</button></th>'
 
 
-def _row(entry: Entry) -> str:
-    name = escape(str(entry.report.get("name", entry.folder.name)))
+def _row(entry: Entry, *, show_folder: bool) -> str:
+    name = escape(entry.name)
     page = next((file for file in (PAGE, "overview.png") if (entry.folder / file).is_file()), None)
     link = name if page is None else f'<a href="{quote(os.fsencode(entry.folder.name))}/{page}">{name}</a>'
+    if show_folder:
+        link += f"<small>{escape(entry.folder.name)}</small>"
     cells = "".join(_cell(entry.report, *column) for column in COLUMNS.values())
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in entry.reasons)
     return (

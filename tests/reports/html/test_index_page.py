@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def test_the_worst_come_first_and_incomplete_folders_are_listed(results: Path) -
 def test_links_lead_to_the_reports_whatever_the_names(results: Path) -> None:
     links = [attributes["href"] for tag, attributes in Elements(write_index(results).read_text()).found if tag == "a"]
     assert links == ["b%20%231%20100%25/report.html", "c/report.html", "a/report.html", "f/overview.png"]
+
+
+def test_pairs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder, name in (("week 1", "inhale"), ("week 2 <b>", "inhale"), ("c", "other")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "report.json").write_text(json.dumps({"name": name, "verdict": "ok", "reasons": []}))
+    text = write_index(tmp_path).read_text()
+    assert re.findall("inhale<small>(.*?)</small></th>", text) == ["week 1", "week 2 &lt;b&gt;"]
+    assert ">other</th>" in text
 
 
 def test_names_and_reasons_are_text(results: Path) -> None:

@@ -64,7 +64,7 @@
     const viewer = new niivue.Niivue({
       backColor: [0, 0, 0, 1], show3Dcrosshair: false, isRadiologicalConvention: true, sagittalNoseLeft: true,
       multiplanarShowRender: 0, multiplanarLayout: 3, crosshairColor: [0.9, 0.62, 0, 0.8], crosshairWidth: 0.8, crosshairWidthUnit: "mm",
-      textHeight: 0.04, dragMode: 3, dragAndDropEnabled: false, isColorbar: false, loadingText: "",
+      textHeight: 0.06, dragMode: 3, dragAndDropEnabled: false, isColorbar: false, loadingText: "",
       logLevel: "silent", tileMargin: 4, multiplanarPadPixels: 4,
     });
     // NiiVue draws at once, and into a canvas that the browser has not laid out yet with negative widths.
