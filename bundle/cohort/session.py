@@ -1,0 +1,63 @@
+"""Ray: on this machine with nothing to set up, or a cluster by its address."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bundle.processors import usable_processors
+
+STORE_BYTES = 80 << 20  # of shared memory, the least that Ray takes: scans never go through it
+GPU_SHARE = 0.25  # of a worker: most of a pair is computed by processors
+WORKER_MEMORY_BYTES = 2.5 * (1 << 30)  # 1.9 at the peak (docs/benchmarks.md), and the next pair
+NEEDS_RAY = "scripts.cohort needs Ray: pip install -r requirements-cohort.txt"
+
+
+@contextmanager
+def ray_session(address: str | None, *, processors: int = 0) -> Iterator[None]:
+    """Ray for the time of a run; one that is running in this process is used, and left running.
+
+    Args:
+        address: of a cluster, such as "auto" or "10.0.0.1:6379"; None for this machine alone.
+        processors: of this machine that workers will ask for; all usable ones if they are more.
+    Raises: ModuleNotFoundError without Ray; ConnectionError if there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the internet
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(NEEDS_RAY) from error
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        count = max(processors, usable_processors())
+        ray.init("local", num_cpus=count, include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+    else:
+        try:
+            ray.init(address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ConnectionError(f"--address {address}: expected a Ray cluster there: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def room_for_workers(threads: int, gpus: float | None) -> tuple[int, float]:
+    """How many workers fit on the cluster, at least 1, and the share of a GPU for each.
+
+    Args:
+        threads: processors of a worker.
+        gpus: share of a GPU; None for `GPU_SHARE` where there are GPUs.
+    """
+    import ray
+
+    there = ray.cluster_resources()
+    share = gpus if gpus is not None else (GPU_SHARE if there.get("GPU") else 0.0)
+    room = [there.get("CPU", 1) / threads, there.get("memory", WORKER_MEMORY_BYTES) / WORKER_MEMORY_BYTES]
+    room += [there.get("GPU", 0.0) / share] if share else []
+    return max(1, int(min(room))), share
