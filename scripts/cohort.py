@@ -68,7 +68,7 @@ def cohort(
 
     check_files({}, {"weights": weights})
     quiet()
-    from bundle.cohort import Crew, run_cohort
+    from bundle.cohort.run import Crew, run_cohort
     from bundle.refusals import FAILED
 
     options = {

@@ -9,14 +9,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bundle.cohort.worker import Answer, Handle, Item, Worker
-from bundle.data import bundle_root
 from bundle.processors import THREADS, WAIT_POLICY
 
 log = logging.getLogger(__name__)
 
+ROOT = Path(__file__).absolute().parents[2]  # not resolved: caches link every file elsewhere
 MAX_DEATHS = 3  # of workers with the same item; the second and third time it is alone in its process
 MAX_FAILED_STARTS = 3  # of workers, in a row
 PATIENCE_S = 60.0  # before a line says that no worker has started
@@ -88,7 +89,7 @@ class Farm:
     ) -> None:
         import ray
 
-        path = os.pathsep.join(filter(None, [bundle_root(), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = {name: str(threads) for name in THREADS} | {WAIT_POLICY: "PASSIVE", "PYTHONPATH": path}
         environment["TQDM_DISABLE"] = "1"  # bars would fill the logs of Ray
         self._ray = ray

@@ -6,6 +6,7 @@ import csv
 import errno
 import logging
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -143,7 +144,7 @@ def run_cohort(
 
 def work_on(items: Sequence[Mapping[str, Any]], farm: Farm, status: Status, folder: Path) -> None:
     """Let a farm work on pairs, with their status and progress. Raises: OSError if the disk is full."""
-    full = 0
+    full, start_s = 0, time.monotonic()
     with Progress(len(items)) as progress, logging_redirect_tqdm():
         for result in farm.run(items):
             row = row_of(result)
@@ -154,6 +155,7 @@ def work_on(items: Sequence[Mapping[str, Any]], farm: Farm, status: Status, fold
             if result.answer.kind == "disk full":
                 full += 1
                 farm.stop()
+    log.info("%d pairs in %.1f s, %d failed", progress.done, time.monotonic() - start_s, progress.failed)
     if full:
         left = len(items) - progress.done + full
         raise OSError(errno.ENOSPC, f"the disk is full: {left} pairs are left; free space, then run again", str(folder))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +54,6 @@ class Status:
     def _append(self, row: Mapping[str, Any], **more: Any) -> None:
         self._log.write(json.dumps({name: row.get(name) for name in COLUMNS} | more) + "\n")
         self._log.flush()
-        os.fsync(self._log.fileno())
 
     def __enter__(self) -> Status:
         return self
