@@ -34,11 +34,18 @@ class Result(NamedTuple):
 
 @dataclass
 class _Task:
-    """An item that is not done; `alone`: nothing else is read beside it."""
+    """An item that is not done.
+
+    Args:
+        deaths: of workers with it.
+        alone: nothing else may be read beside it.
+        read_ahead: it was read beside another one.
+    """
 
     item: Item
     deaths: int = 0
     alone: bool = False
+    read_ahead: bool = False
 
 
 @dataclass
@@ -160,6 +167,7 @@ class Farm:
             return
         if self._waiting and not task.alone and not self._waiting[0].alone:
             desk.following = self._waiting.popleft()
+            desk.following.read_ahead = True
         desk.task, desk.since_s = task, time.monotonic()
         desk.deadline_s = desk.since_s + self._timeout_s
         following = None if desk.following is None else desk.following.item
@@ -186,9 +194,9 @@ class Farm:
             yield self._result(desk, task, answer)
             desk.task, desk.reply, desk.deadline_s = None, None, math.inf
             return
-        if task.alone or desk.following is None:
+        if task.alone or not (task.read_ahead or desk.following):
             yield self._result(desk, task, answer)
-        else:  # what was read ahead may be what filled the memory
+        else:  # another one in this process may be what filled the memory
             task.alone = True
             self._waiting.appendleft(task)
         self._replace(desk)

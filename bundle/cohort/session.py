@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from bundle.processors import usable_processors
 STORE_BYTES = 80 << 20  # of shared memory, the least that Ray takes: scans never go through it
 GPU_SHARE = 0.25  # of a worker: most of a pair is computed by processors
 WORKER_MEMORY_BYTES = 2.5 * (1 << 30)  # 1.9 at the peak (docs/benchmarks.md), and the next pair
+KNOCK_S = 10.0
 NEEDS_RAY = "scripts.cohort needs Ray: pip install -r requirements-cohort.txt"
 
 
@@ -32,19 +34,34 @@ def ray_session(address: str | None, *, processors: int = 0) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         count = max(processors, usable_processors())
-        ray.init("local", num_cpus=count, include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+        ray.init(
+            "local",
+            num_cpus=count,
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     else:
         try:
-            ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConnectionError(f"--address {address}: expected a Ray cluster there: {error}") from error
+            _knock(address)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ConnectionError(f"--address {address}: expected a Ray cluster there: {reason}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Look whether anything listens at host:port: Ray itself would try for many minutes. Raises: OSError if not."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
 
 
 def room_for_workers(threads: int, gpus: float | None) -> tuple[int, float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,20 @@ class Scripted:
 
 def working_processes(root: int) -> list[int]:
     """Processes of Ray below `root` that work on an item now."""
+    return [pid for pid, name in processes_below(root).items() if name.startswith(WORKING)]
+
+
+def memory_bytes(root: int) -> int:
+    """Resident memory of a process and all below it: driver, workers and Ray's own."""
+    total = 0
+    for pid in processes_below(root):
+        with suppress(OSError):  # ended meanwhile
+            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    return total
+
+
+def processes_below(root: int) -> dict[int, str]:
+    """Names of a process and all below it, by their numbers."""
     parents, names = {}, {}
     for place in Path("/proc").iterdir():
         if not place.name.isdigit():
@@ -74,7 +90,7 @@ def working_processes(root: int) -> list[int]:
             continue
         parents[int(place.name)] = int(stat.rpartition(")")[2].split()[1])
         names[int(place.name)] = command.split(b"\0")[0].decode(errors="replace")
-    return [pid for pid, name in names.items() if name.startswith(WORKING) and _is_below(pid, root, parents)]
+    return {pid: name for pid, name in names.items() if _is_below(pid, root, parents)}
 
 
 def _is_below(pid: int, root: int, parents: Mapping[int, int]) -> bool:
