@@ -19,8 +19,9 @@ from monai.transforms import Compose
 
 from bundle.cohort.folder import CONFIG
 from bundle.cohort.row import row_of_report
-from bundle.data import PairFiles, config_with, pairs_to_register
-from bundle.data.pairs_to_register import REPORT
+from bundle.data import as_given, check_pairs, config_with
+from bundle.data.pairs_to_register import DICOM, REPORT, SCANS
+from bundle.io.dicom_objects import find_sources
 
 
 @dataclass
@@ -101,9 +102,10 @@ class PairRegistrar:
 
     def _read(self, pair: Mapping[str, str], preprocessing: Compose) -> dict[str, Any]:
         """Check a pair and load its scans, the first step of the preprocessing."""
-        files = PairFiles(**{key: value for key, value in pair.items() if key != "name"})
-        (item,) = pairs_to_register(output_dir=self.work_dir, pair=files, write=self.options.get("write") or ())
-        return preprocessing({**item, "name": pair["name"]}, 0, 1)
+        check_pairs([dict(pair)])
+        if DICOM in (self.options.get("write") or ()):
+            find_sources({key: pair[key] for key in SCANS}, {key: pair.get(f"{key}_series") for key in SCANS})
+        return preprocessing({**pair, "given": as_given(pair)}, 0, 1)
 
 
 def publish(work: Path, folder: Path, *, overwrite: bool) -> None:

@@ -203,7 +203,7 @@ def report_estimate(
     free = free_bytes(folder) / 1e12
     if free < expected.terabytes:
         log.warning("%s: the disk has %.2f TB free, %.2f TB are needed", folder, free, expected.terabytes)
-    problems = [f"pair {look.name!r}: {' '.join(look.problem.split())}" for look in looks if look.problem]
+    problems = [" ".join(look.problem.split()) for look in looks if look.problem]
     if problems:
         raise ValueError("\n".join([f"{len(problems)} of {len(todo)} pairs cannot be used", *problems]))
 

@@ -113,8 +113,8 @@ def test_a_dry_run_names_every_pair_that_cannot_be_used_and_writes_nothing(
     assert stopped.value.code == 2
     *_, first, second, reason = capsys.readouterr().err.splitlines()
     assert reason == "2 of 5 pairs cannot be used"
-    assert first.startswith(f"pair 'gone': pair 'gone': {tmp_path}/gone.nii.gz: no such file")
-    assert second.startswith(f"pair 'cut': pair 'cut': {tmp_path}/cut.nii.gz: ")
+    assert first.startswith(f"pair 'gone': {tmp_path}/gone.nii.gz: no such file")
+    assert second.startswith(f"pair 'cut': {tmp_path}/cut.nii.gz: ")
     assert any("3 pairs: about" in message and "with 2 workers" in message for message in caplog.messages)
     assert not out.exists()
 

@@ -51,7 +51,7 @@ def bids_pairs(folder: Path) -> tuple[list[dict[str, str]], list[Study]]:
         group = groups.setdefault(_name([other for other in entities if other != entity]), {})
         if key in group:
             raise ValueError(
-                f"{file}: expected one {_word(key)} scan, found {group[key]} as well; name both in a table"
+                f"{file}: expected one {_word(key)} scan, found {group[key]} as well; use a table of pairs"
             )
         group[key] = str(file)
     pairs = [{"name": name, **group} for name, group in groups.items() if len(group) == len(WORDS)]
