@@ -14,6 +14,10 @@ STORE_BYTES = 80 << 20  # of shared memory, the least that Ray takes: scans neve
 GPU_SHARE = 0.25  # of a worker: most of a pair is computed by processors
 WORKER_MEMORY_BYTES = 2.5 * (1 << 30)  # 1.9 at the peak (docs/benchmarks.md), and the next pair
 KNOCK_S = 10.0
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # Ray would report its use over the internet
+    "RAY_worker_niceness": "0",  # Ray's workers would give way to every other process
+}
 NEEDS_RAY = "scripts.cohort needs Ray: pip install -r requirements-cohort.txt"
 
 
@@ -26,7 +30,8 @@ def ray_session(address: str | None, *, processors: int = 0) -> Iterator[None]:
         processors: of this machine that workers will ask for; all usable ones if they are more.
     Raises: ModuleNotFoundError without Ray; ConnectionError if there is no cluster at the address.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the internet
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ModuleNotFoundError as error:
