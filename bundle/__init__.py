@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.6.0"  # the one source: pyproject.toml reads it, tests hold metadata.json and CHANGELOG.md equal
+__version__ = "0.7.0"  # the one source: pyproject.toml reads it, tests hold metadata.json and CHANGELOG.md equal
 __all__ = ["register_pair"]
 
 
