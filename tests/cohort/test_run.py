@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def test_a_pair_that_cannot_be_registered_fails_alone_with_its_reason(
     assert words in row["reason"]
     assert not (out / name).exists()
     assert not any((out / ".cohort" / "status").iterdir())
-    assert f"<li>{row['reason']}" in (out / "index.html").read_text()
+    assert f"<li>{escape(row['reason'])}" in (out / "index.html").read_text()
     assert json.loads((out / "summary.json").read_text())["verdicts"]["not registered"] == 3
 
 
