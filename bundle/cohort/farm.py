@@ -113,7 +113,7 @@ class Farm:
     def run(self, items: Sequence[Item]) -> Iterator[Result]:
         """Handle all items; what became of each, in the order in which they end.
 
-        Raises: ValueError if workers cannot start, with the reason; RuntimeError if they die as they start.
+        Raises: ValueError if workers cannot start, with the reason.
         """
         self._waiting.extend(map(_Task, items))
         self._desks = [self._hire(number) for number in range(1, min(self._workers, len(items)) + 1)]
@@ -208,7 +208,8 @@ class Farm:
         except self._ray.exceptions.RayActorError as error:
             self._failed_starts += 1
             if self._failed_starts >= MAX_FAILED_STARTS:
-                raise RuntimeError(f"{self._failed_starts} workers in a row died as they started: {error}") from error
+                reason = "killed, crashed, or --memory_gib is too small"
+                raise ValueError(f"{self._failed_starts} workers in a row died as they started: {reason}") from error
             self._replace(desk)
             return
         if refusal:

@@ -12,7 +12,7 @@ from bundle.cohort.row import row_of_report
 from bundle.data import as_given, bundle_root, config_with
 from bundle.data.pairs_to_register import REPORT
 from bundle.formats import read_json
-from bundle.io import atomic_path
+from bundle.io import atomic_path, make_folder
 
 CONTRACT = "cohort.json"
 HIDDEN = ".cohort"  # holds what is not complete
@@ -39,8 +39,8 @@ def contract_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(contract | {"results": results})))
 
 
-def claim(folder: Path, contract: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Write the contract to a folder, or check the one that is there.
+def claim(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Write the contract to a folder, or check the one that is there, or the results if there is none.
 
     Raises: ValueError if the folder holds results of another version, other weights or options.
     """
@@ -53,6 +53,9 @@ def claim(folder: Path, contract: Mapping[str, Any], *, overwrite: bool) -> None
             if found.get(key) != wanted:
                 _refuse(file, key, wanted, found.get(key))
         return
+    if not overwrite:
+        finished_rows(folder, pairs, contract)
+    make_folder(folder)
     with atomic_path(file) as path:
         path.write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
 

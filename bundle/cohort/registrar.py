@@ -97,7 +97,8 @@ class PairRegistrar:
         name, coming = self._coming or ("", None)
         self._coming = None
         if coming is None or name != pair["name"]:
-            coming = self._reader.submit(self._read, pair, preprocessing)  # after what is being read
+            self._reader = ThreadPoolExecutor(1)  # the other one may read a file that never ends
+            coming = self._reader.submit(self._read, pair, preprocessing)
         return coming.result()
 
     def _read(self, pair: Mapping[str, str], preprocessing: Compose) -> dict[str, Any]:

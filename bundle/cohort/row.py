@@ -34,6 +34,6 @@ def row_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def row_of_failure(name: str, reason: str, seconds: float | None = None) -> dict[str, Any]:
+def row_of_failure(name: str, reason: str, seconds: float) -> dict[str, Any]:
     """The row of a pair without a result."""
     return {"name": name, "verdict": NOT_REGISTERED, "seconds": seconds, "reason": reason}

@@ -123,8 +123,7 @@ def run_cohort(
     if dry_run:
         report_estimate(items, folder, contract, crew, stem)
         return False
-    make_folder(folder)
-    claim(folder, contract, overwrite=overwrite)
+    claim(folder, items, contract, overwrite=overwrite)
     work = folder / HIDDEN / stem
     work.mkdir(parents=True, exist_ok=True)
     with locked_folder(work):
@@ -164,8 +163,9 @@ def work_on(items: Sequence[Mapping[str, Any]], farm: Farm, status: Status, fold
 def row_of(result: Result) -> dict[str, Any]:
     """The row of the status."""
     answer = result.answer
-    row = dict(answer.row) if answer.kind == "done" else row_of_failure(result.item["name"], answer.reason)
-    return {"seconds": round(answer.seconds, 3)} | row | {"worker": result.worker, "host": result.host}
+    failure = row_of_failure(result.item["name"], answer.reason, round(answer.seconds, 3))
+    row = dict(answer.row) if answer.kind == "done" else failure
+    return row | {"worker": result.worker, "host": result.host}
 
 
 def finish(folder: Path) -> bool:

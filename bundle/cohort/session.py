@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ def ray_session(address: str | None, *, processors: int = 0) -> Iterator[None]:
         yield
         return
     if address is None:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray would keep one in the home
         count = max(processors, usable_processors())
         ray.init(
             "local",

@@ -40,13 +40,21 @@ def test_the_contract_holds_version_weights_and_resolved_settings(contract: dict
 
 
 def test_a_folder_is_claimed_once(contract: dict[str, Any], tmp_path: Path) -> None:
-    claim(tmp_path, contract, overwrite=False)
-    claim(tmp_path, contract, overwrite=False)
+    claim(tmp_path, [], contract, overwrite=False)
+    claim(tmp_path, [], contract, overwrite=False)
     other = contract_of({"spacing_mm": 3.0})
     with pytest.raises(ValueError, match=r"cohort\.json: expected write \[\], found \['displacement'\]; name another"):
-        claim(tmp_path, other, overwrite=False)
-    claim(tmp_path, other, overwrite=True)
+        claim(tmp_path, [], other, overwrite=False)
+    claim(tmp_path, [], other, overwrite=True)
     assert json.loads((tmp_path / CONTRACT).read_text()) == other
+
+
+def test_results_of_another_program_are_not_claimed(contract: dict[str, Any], tmp_path: Path) -> None:
+    pair = {"name": "a", "fixed": "/f.nii", "moving": "/m.nii"}
+    write_report(tmp_path / "a", contract, {"fixed": "/f.nii", "moving": "/m.nii"}, weights={"sha256": "other"})
+    with pytest.raises(ValueError, match=r"a/report\.json: expected weights_sha256 \w+, found other; name another"):
+        claim(tmp_path, [pair], contract, overwrite=False)
+    assert not (tmp_path / CONTRACT).exists()
 
 
 def test_pairs_with_a_report_are_finished(contract: dict[str, Any], tmp_path: Path) -> None:

@@ -19,5 +19,5 @@ def test_the_row_of_a_report_holds_its_figures() -> None:
 
 
 def test_the_row_of_a_failure_holds_its_reason_and_no_figures() -> None:
-    row = row_of_failure("a", "no such file")
-    assert row == {"name": "a", "verdict": NOT_REGISTERED, "seconds": None, "reason": "no such file"}
+    row = row_of_failure("a", "no such file", 2.5)
+    assert row == {"name": "a", "verdict": NOT_REGISTERED, "seconds": 2.5, "reason": "no such file"}
