@@ -17,9 +17,9 @@ from bundle.io import check_header
 from bundle.refusals import reason_of
 
 READERS = 8  # headers wait for the disk
-# Lines through measured figures, docs/scale.md: processor seconds and bytes of a pair by the voxels of both scans
-SECONDS, SECONDS_PER_MILLION_VOXELS = 14.0, 0.1
-BYTES, BYTES_PER_MILLION_VOXELS = 33e6, 1.1e6
+# Lines through docs/benchmarks/scale.csv: processor seconds and bytes of a pair by the voxels of both scans
+SECONDS, SECONDS_PER_MILLION_VOXELS = 14.6, 0.096
+BYTES, BYTES_PER_MILLION_VOXELS = 48e6, 0.83e6
 
 Pair = Mapping[str, str]
 

@@ -234,7 +234,5 @@ def list_pairs(
     write_table(file, sorted(rows, key=lambda row: row["name"]))
     with atomic_path(folder / f"{Path(LEFT_OUT).stem}{suffix}.csv") as path, path.open("w", newline="") as stream:
         csv.writer(stream).writerows([("name", "reason"), *sorted(left_out)])
-    log.info(
-        "%d pairs, %d studies left out. Look at %s, then run with --pairs %s", len(rows), len(left_out), file, file
-    )
+    log.info("%d pairs, %d studies left out. Look at %s, then pass it as --pairs", len(rows), len(left_out), file)
     return file

@@ -13,7 +13,7 @@ from bundle.processors import usable_processors
 
 STORE_BYTES = 80 << 20  # of shared memory, the least that Ray takes: scans never go through it
 GPU_SHARE = 0.25  # of a worker: most of a pair is computed by processors
-WORKER_MEMORY_BYTES = 2.5 * (1 << 30)  # 1.9 at the peak (docs/benchmarks.md), and the next pair
+WORKER_MEMORY_BYTES = 3 << 30  # 2.5 at the peak for 60 million voxels (docs/scale.md), and the scans of the next pair
 KNOCK_S = 10.0
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray would report its use over the internet
@@ -77,11 +77,16 @@ def room_for_workers(threads: int, gpus: float | None) -> tuple[int, float]:
     Args:
         threads: processors of a worker.
         gpus: share of a GPU; None for `GPU_SHARE` where there are GPUs.
+    Raises: ValueError if there is no GPU to share.
     """
     import ray
 
     there = ray.cluster_resources()
     share = gpus if gpus is not None else (GPU_SHARE if there.get("GPU") else 0.0)
+    if share > there.get("GPU", 0.0):
+        raise ValueError(
+            f"--gpus: expected a share of the {there.get('GPU', 0.0):g} GPUs that Ray finds, got {share:g}"
+        )
     room = [there.get("CPU", 1) / threads, there.get("memory", WORKER_MEMORY_BYTES) / WORKER_MEMORY_BYTES]
     room += [there.get("GPU", 0.0) / share] if share else []
     return max(1, int(min(room))), share

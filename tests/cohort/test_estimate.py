@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from bundle.cohort import estimate as module
 from bundle.cohort.estimate import Look, estimate, free_bytes, look_at
 from tests.cohort.pairs import write_pairs
+
+MEASURED = Path(__file__).parents[2] / "docs" / "benchmarks" / "scale.csv"
 
 
 def test_headers_give_voxels_and_say_what_is_wrong(tmp_path: Path) -> None:
@@ -29,6 +32,17 @@ def test_the_estimate_is_the_line_through_the_measured_figures_over_all_processo
     assert found.processor_hours == pytest.approx((2 * 30.0 + 80 * 0.5) / 3600)
     assert found.hours == pytest.approx(found.processor_hours / 8)
     assert found.terabytes == pytest.approx((2 * module.BYTES + 80 * module.BYTES_PER_MILLION_VOXELS) / 1e12)
+
+
+def test_the_lines_go_through_the_measured_figures() -> None:
+    with MEASURED.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        found = estimate([Look("a", round(1e6 * float(row["million_voxels"])))], workers=1, threads=1)
+        assert 3600 * found.hours == pytest.approx(float(row["cpu_s"]), rel=0.1)
+        if row["written_mb"]:
+            assert 1e6 * found.terabytes == pytest.approx(float(row["written_mb"]), rel=0.1)
+    assert sum(bool(row["written_mb"]) for row in rows) == 3
 
 
 def test_pairs_that_are_done_replace_the_measured_figures() -> None:

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import generate_uid
 
-from bundle.cohort.run import Crew, run_cohort
+from bundle.cohort.estimate import look_at
+from bundle.cohort.run import Crew, finish, run_cohort
+from bundle.cohort.sources import read_cohort
 from bundle.cohort.status import read_status
 from scripts.register import register
 from tests.cohort.pairs import QUICK, contents, write_huge, write_list, write_pairs
+from tests.cohort.sources.test_studies import write_breath
 from tests.cohort.stubs import working_processes
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -126,6 +130,47 @@ def test_a_folder_of_another_version_weights_or_options_is_refused_unchanged(
         run_cohort(Path(pairs[0]["fixed"]).parent, tmp_path, options=QUICK | options, crew=Crew(workers=1))
     assert "\n" not in str(refused.value)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
+
+
+def test_shards_share_a_folder_index_and_summary(undisturbed: Path, tmp_path: Path) -> None:
+    first, *others = (undisturbed / "status.jsonl").read_text().splitlines(keepends=True)
+    failed = json.dumps({"name": "gone", "verdict": "not registered", "reason": "no such file", "seconds": 0.1})
+    (tmp_path / "status_1_of_2.jsonl").write_text(first)
+    (tmp_path / "status_2_of_2.jsonl").write_text("".join(others) + failed + "\n")
+    for number in range(3):
+        (tmp_path / f"pair_{number}").mkdir()
+        report = (undisturbed / f"pair_{number}" / "report.json").read_text()
+        (tmp_path / f"pair_{number}" / "report.json").write_text(report)
+    assert finish(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["pairs"], summary["distributions"]["lncc"]["pairs"]) == (4, 3)
+    assert all(name in (tmp_path / "index.html").read_text() for name in ("pair_0", "pair_1", "pair_2", "gone"))
+    assert len((tmp_path / "verdicts.csv").read_text().splitlines()) == 4
+
+
+def test_dicom_studies_are_listed_to_look_at_and_the_list_is_a_cohort(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    studies = {"b": generate_uid(), "a": generate_uid()}
+    for name, study in studies.items():
+        for scale in (0.85, 1.0):
+            uids = {"StudyInstanceUID": study, "SeriesInstanceUID": generate_uid()}
+            write_breath(tmp_path / "studies" / name / str(scale), scale, SeriesDescription=f"{scale}", **uids)
+    write_breath(tmp_path / "studies" / "single", 1.0)
+    out = tmp_path / "out"
+    caplog.set_level("INFO")
+    assert not run_cohort(tmp_path / "studies", out, options=QUICK, crew=Crew(workers=1))
+    assert {path.name for path in out.iterdir()} == {"pairs.csv", "left_out.csv"}
+    assert f"2 pairs, 1 studies left out. Look at {out}/pairs.csv, then pass it as --pairs" in caplog.text
+    (single,) = csv.DictReader((out / "left_out.csv").open())
+    assert single["name"] == "single"
+    assert "expected two scans with lungs" in single["reason"]
+    listed, others = read_cohort(out / "pairs.csv")
+    assert ([pair["name"] for pair in listed], others) == (["a", "b"], [])
+    assert not any(look.problem for look in look_at(listed))
+    rows = list(csv.DictReader((out / "pairs.csv").open()))
+    assert all(row["note"].startswith("inhale '1.0', exhale '0.85'") for row in rows)
+    assert all(float(row["fixed_lungs_ml"]) > float(row["moving_lungs_ml"]) for row in rows)
 
 
 @pytest.fixture(scope="module")

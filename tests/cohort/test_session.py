@@ -39,6 +39,9 @@ def test_a_machine_that_goes_costs_no_item(cluster: Any, tmp_path: Path) -> None
     items = [{"name": f"item_{number}", "do": "sleep", "seconds": 1.0} for number in range(8)]
     with ray_session(cluster.address):
         assert room_for_workers(1, None) == (2, 0.0)
+        assert room_for_workers(2, 0.0) == (1, 0.0)
+        with pytest.raises(ValueError, match=r"--gpus: expected a share of the 0 GPUs that Ray finds, got 0\.5"):
+            room_for_workers(1, 0.5)
         results = []
         for result in Farm(partial(Scripted, tmp_path), workers=2).run(items):
             results.append(result)
