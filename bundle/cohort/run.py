@@ -114,11 +114,11 @@ def run_cohort(
     """
     found, studies = read_cohort(pairs)
     folder = Path(output_dir).absolute()
-    items, studies = take_shard(found, shard), take_shard(studies, shard)
+    items = take_shard(found, shard)
     contract = contract_of(options)
     stem = STATUS if shard is None else f"{STATUS}_{shard.strip().replace('/', '_of_')}"
     if studies:
-        list_pairs(studies, items, folder, crew, stem)
+        list_pairs(take_shard(studies, shard), items, folder, crew, stem)
         return False
     if dry_run:
         report_estimate(items, folder, contract, crew, stem)
@@ -227,7 +227,7 @@ def list_pairs(
                 left_out.append((result.item["name"], result.answer.reason))
                 log.warning("%s: left out: %s", *left_out[-1])
             progress.update(failed=bool(result.answer.reason))
-    if not rows:
+    if left_out and not rows:
         raise ValueError(f"no study with an exhale and an inhale scan:\n{left_out[0][0]}: {left_out[0][1]}")
     suffix = stem.removeprefix(STATUS)
     file = folder / f"{Path(LIST).stem}{suffix}.csv"
