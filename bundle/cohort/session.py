@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,6 +42,7 @@ def ray_session(address: str | None, *, processors: int = 0) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    on_termination = signal.getsignal(signal.SIGTERM)
     if address is None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray would keep one in the home
         count = max(processors, usable_processors())
@@ -58,6 +61,8 @@ def ray_session(address: str | None, *, processors: int = 0) -> Iterator[None]:
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ConnectionError(f"--address {address}: expected a Ray cluster there: {reason}") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_termination)  # Ray's own would end the process as a fault
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -28,16 +29,20 @@ def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason=REASON)
     from ray.cluster_utils import Cluster
 
+    on_termination = signal.getsignal(signal.SIGTERM)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     yield made
     ray.shutdown()
     made.shutdown()
+    signal.signal(signal.SIGTERM, on_termination)
 
 
 def test_a_machine_that_goes_costs_no_item(cluster: Any, tmp_path: Path) -> None:
     second = cluster.add_node(num_cpus=1)
     items = [{"name": f"item_{number}", "do": "sleep", "seconds": 1.0} for number in range(8)]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as commands have it
     with ray_session(cluster.address):
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
         assert room_for_workers(1, None) == (2, 0.0)
         assert room_for_workers(2, 0.0) == (1, 0.0)
         with pytest.raises(ValueError, match=r"--gpus: expected a share of the 0 GPUs that Ray finds, got 0\.5"):
