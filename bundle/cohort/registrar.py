@@ -42,9 +42,9 @@ class PairRegistrar:
     output_dir: Path
     work_dir: Path
     overwrite: bool = False
-    _parser: ConfigParser | None = None
-    _coming: tuple[str, Future] | None = None
-    _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _parser: ConfigParser | None = field(default=None, init=False)
+    _coming: tuple[str, Future] | None = field(default=None, init=False)
+    _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
 
     def __post_init__(self) -> None:
         if not self.work_dir.is_dir():

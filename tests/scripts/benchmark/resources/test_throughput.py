@@ -14,6 +14,7 @@ from scripts.benchmark.resources.throughput import (
     write_throughput,
 )
 
+DOCS = Path(__file__).parents[4] / "docs"
 RUNS = [
     Run("1 worker, 1 thread", 0, 8, 20.0, 0.1, 190.0),
     Run("2 workers, 1 thread", 0, 8, 12.0, 0.2, 110.0),
@@ -47,3 +48,13 @@ def test_the_table_holds_medians_and_their_ratios(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["seconds_per_pair"] for row in rows] == ["20.000", "12.000", "22.000", "10.000", "15.000"]
     assert (rows[0]["overhead_s"], rows[4]["overhead_s"]) == ("0.100", "nan")
+
+
+def test_the_documents_repeat_the_measured_table() -> None:
+    with (DOCS / "benchmarks" / "throughput.csv").open() as file:
+        runs = [
+            Run(crew, int(number), int(pairs), *map(float, figures))
+            for crew, number, pairs, *figures in list(csv.reader(file))[1:]
+        ]
+    assert throughput_markdown(runs) in (DOCS / "scale.md").read_text()
+    assert max(run.overhead_s for run in runs if run.crew.startswith("1 worker")) <= 0.02
