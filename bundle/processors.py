@@ -53,11 +53,13 @@ def share_processors() -> None:
 
 
 def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The results of a function for both scans of a pair, computed at the same time.
+    """The results of a function for both scans of a pair, computed at the same time where threads may be.
 
     ITK, NumPy and PyTorch work without the lock of the interpreter. Raises: the first error, after all have ended.
     """
-    with ThreadPoolExecutor(usable_processors()) as pool:
+    given = os.environ.get(THREADS[0], "")
+    threads = min(usable_processors(), max(1, int(given))) if given.isdecimal() else usable_processors()
+    with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(function, items))
 
 

@@ -89,7 +89,16 @@ def test_every_command_has_the_options_it_is_called_with(page: str) -> None:
 def test_every_option_that_is_named_exists(page: str) -> None:
     known = HOST_OPTIONS | {DEBUG.removeprefix("--")}
     known |= config_ids([f"configs/{path.name}" for path in (ROOT / "configs").glob("*.json")])
-    for script in ("apply", "lung_function", "package", "prepare_dirlab", "register", "register_series", "deploy.app"):
+    for script in (
+        "apply",
+        "lung_function",
+        "package",
+        "prepare_dirlab",
+        "register",
+        "register_series",
+        "deploy.app",
+        "cohort",
+    ):
         known |= options_of(f"scripts.{script}", "")
     known |= options_of("scripts.radiotherapy", "structures") | options_of("scripts.radiotherapy", "accumulate")
     assert set(re.findall(r"`--(\w+)", TEXTS[page])) <= known

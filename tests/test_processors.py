@@ -6,12 +6,13 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bundle.processors import ahead, usable_processors
+from bundle.processors import ahead, side_by_side, usable_processors
 
 ROOT = Path(__file__).parents[1]
 HERE = len(os.sched_getaffinity(0))
@@ -149,6 +150,26 @@ def test_the_next_item_is_computed_while_the_caller_works() -> None:
     assert second.wait(10)
     assert list(items) == [1, 2]
     assert computed == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("given", "expected"), [("1", 1), ("2", min(2, HERE)), ("64", HERE), ("0", 1), ("2,4", HERE)])
+def test_no_more_items_are_computed_side_by_side_than_threads_are_given(
+    given: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    here, most, lock = 0, 0, threading.Lock()
+
+    def count(_: int) -> None:
+        nonlocal here, most
+        with lock:
+            here += 1
+            most = max(most, here)
+        time.sleep(0.05)
+        with lock:
+            here -= 1
+
+    side_by_side(count, range(4 * HERE))
+    assert most == min(expected, usable_processors())
 
 
 def test_an_error_of_an_item_is_raised_in_its_turn() -> None:

@@ -6,8 +6,8 @@ from bundle.data.function_report import FUNCTION_FOLDER, FUNCTION_REPORT, FUNCTI
 from bundle.data.pair import FILE_KEYS, OPTION_KEYS, Pair, PairFiles
 from bundle.data.pair_in_memory import PairPart, Points, Scan, as_volume, pair_in_memory
 from bundle.data.pair_loader import PairLoader
-from bundle.data.pairs import check_pairs, make_pair, read_pairs
-from bundle.data.pairs_to_register import pairs_to_register
+from bundle.data.pairs import PAIRS_FILE, check_pairs, make_pair, read_pairs, resolve_pairs
+from bundle.data.pairs_to_register import SECTIONS, as_given, pairs_to_register
 from bundle.data.result_folder import ResultFolder
 from bundle.data.world_transform import read_world_transform
 
@@ -17,6 +17,8 @@ __all__ = [
     "FUNCTION_REPORT",
     "FUNCTION_TABLE",
     "OPTION_KEYS",
+    "PAIRS_FILE",
+    "SECTIONS",
     "Pair",
     "PairFiles",
     "PairLoader",
@@ -24,6 +26,7 @@ __all__ = [
     "Points",
     "ResultFolder",
     "Scan",
+    "as_given",
     "as_volume",
     "bundle_root",
     "check_as_typed",
@@ -36,4 +39,5 @@ __all__ = [
     "pairs_to_register",
     "read_pairs",
     "read_world_transform",
+    "resolve_pairs",
 ]

@@ -10,7 +10,8 @@ Paths are relative to the file as it is named, which may be a symbolic link. Key
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,22 @@ HELP = (
 )
 
 
-def read_pairs(path: str | Path | Sequence[str | Path], *, section: str | Sequence[str]) -> list[dict[str, str]]:
+def read_pairs(
+    path: str | Path | Sequence[str | Path], *, section: str | Sequence[str], missing_ok: bool = False
+) -> list[dict[str, str]]:
     """Read the pairs of one or more sections, with absolute paths.
 
     Args:
         path: folder with a pairs.json, or a JSON file; of several, the folder's name precedes the names of its pairs.
         section: `training`, `validation`, `test`, or several of them.
+        missing_ok: do not look whether the files of the items exist.
     Raises:
         FileNotFoundError: no such folder or file (with how to get data), or an item names a missing file.
         ValueError: malformed JSON (with its line); no pair in these sections; an item (named) with an unknown, missing
             or empty key; a name used twice.
     """
     if not isinstance(path, (str, Path)):
-        parts = [(_find(Path(part)), read_pairs(part, section=section)) for part in path]
+        parts = [(_find(Path(part)), read_pairs(part, section=section, missing_ok=missing_ok)) for part in path]
         return [pair | {"name": f"{file.parent.name}_{pair['name']}"} for file, pairs in parts for pair in pairs]
     check_as_typed({"dataset_dir": path})
     file = _find(Path(path))
@@ -61,13 +65,23 @@ def read_pairs(path: str | Path | Sequence[str | Path], *, section: str | Sequen
         raise ValueError(
             f"{file}: no pairs in {' or '.join(map(repr, sections))}; sections with pairs: {filled or 'none'}"
         )
-    pairs = [_resolve(where, item, file.parent) for where, item in items]
-    names = [pair["name"] for pair in pairs]
-    doubled = {name for name in names if names.count(name) > 1}
+    return resolve_pairs(items, file, missing_ok=missing_ok)
+
+
+def resolve_pairs(items: Iterable[tuple[str, Any]], file: Path, *, missing_ok: bool = False) -> list[dict[str, str]]:
+    """The pairs of a list with absolute paths.
+
+    Args:
+        items: of the list, each with its place in it, for errors.
+        file: the list; paths are relative to its folder.
+        missing_ok: do not look whether the files exist.
+    Raises: FileNotFoundError, ValueError: as `read_pairs`.
+    """
+    pairs = [_resolve(where, item, file.parent, missing_ok=missing_ok) for where, item in items]
+    counts = Counter(pair["name"] for pair in pairs)
+    doubled = sorted(name for name, count in counts.items() if count > 1)
     if doubled:
-        raise ValueError(
-            f"{file}: expected a different name for every pair, used more than once: {', '.join(sorted(doubled))}"
-        )
+        raise ValueError(f"{file}: expected a different name for every pair, used more than once: {', '.join(doubled)}")
     return pairs
 
 
@@ -118,7 +132,7 @@ def _parse(file: Path) -> dict[str, Any]:
     return content
 
 
-def _resolve(where: str, item: Any, folder: Path) -> dict[str, str]:
+def _resolve(where: str, item: Any, folder: Path, *, missing_ok: bool = False) -> dict[str, str]:
     if not isinstance(item, dict):
         raise ValueError(f"{where}: expected an object with {', '.join(REQUIRED_KEYS)}, got {item!r}")
     where = f"{where} ({item['name']})" if "name" in item else where
@@ -133,7 +147,7 @@ def _resolve(where: str, item: Any, folder: Path) -> dict[str, str]:
     if os.sep in item["name"] or item["name"] in (".", ".."):
         raise ValueError(f"{where}: the name becomes a folder and cannot hold {os.sep!r}")
     pair = {"name": item["name"]} | {key: str((folder / item[key]).absolute()) for key in FILE_KEYS if key in item}
-    for key in pair.keys() - {"name"}:
+    for key in () if missing_ok else pair.keys() - {"name"}:
         if not Path(pair[key]).exists():
             raise FileNotFoundError(f"{where}: {key!r} does not exist: {pair[key]}")
     check_system(item.get("landmark_system"))

@@ -1,4 +1,4 @@
-"""Compare registration methods, or two revisions: `python -m scripts.benchmark run|report|speed|cost`."""
+"""Compare registration methods, or two revisions: `python -m scripts.benchmark run|report|speed|cost|throughput`."""
 
 from __future__ import annotations
 
@@ -135,9 +135,35 @@ def response() -> None:
     measure_response()
 
 
+def throughput(pairs_file: str, output_dir: str, rounds: int = 2) -> None:
+    """Measure the pairs an hour of scripts.cohort and of one process in turns; write throughput.csv and .md.
+
+    Nothing else should run on the machine.
+
+    Args:
+        pairs_file: pairs file or a folder with one, of 8 pairs or more.
+        output_dir: folder for tables and logs, created if missing.
+        rounds: runs of each kind.
+    Raises: RuntimeError if a run fails.
+    """
+    from scripts.benchmark.resources.throughput import measure_throughput, throughput_markdown
+
+    if rounds < 1:
+        raise ValueError(f"rounds: expected at least 1, got {rounds}")
+    runs = measure_throughput(Path(pairs_file).absolute(), Path(output_dir).absolute(), rounds=rounds)
+    logging.getLogger(__name__).info(throughput_markdown(runs))
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run(
-        {"run": benchmark, "report": report, "speed": speed, "cost": cost, "response": response},
+        {
+            "run": benchmark,
+            "report": report,
+            "speed": speed,
+            "cost": cost,
+            "response": response,
+            "throughput": throughput,
+        },
         old_names={"out": "output_dir"},
     )

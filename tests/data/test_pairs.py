@@ -100,6 +100,8 @@ def test_a_missing_path_is_named_with_its_item_and_key(folder: Path) -> None:
     write(folder, {"test": [ITEM, ITEM | {"name": "c", "moving": "c/moving.nii.gz"}]})
     with pytest.raises(FileNotFoundError, match=r"test\[1\] \(c\): 'moving' does not exist: .*c/moving\.nii\.gz"):
         read_pairs(folder, section="test")
+    *_, gone = read_pairs(folder, section="test", missing_ok=True)  # a cohort goes on without it
+    assert (gone["name"], gone["moving"]) == ("c", str(folder / "c/moving.nii.gz"))
 
 
 def test_one_pair_is_made_from_paths_of_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -49,10 +50,13 @@ class Entry(NamedTuple):
         return str(self.report.get("name", self.folder.name))
 
 
-def write_index(folder: str | Path) -> Path:
+def write_index(folder: str | Path, missing: Mapping[str, str] = MappingProxyType({})) -> Path:
     """Write `index.html` of the result folders in a folder, and return its path; verdicts sorted as in `ORDER`.
 
     Folders without a complete report are listed as incomplete, with the reason.
+
+    Args:
+        missing: reasons of pairs that have no folder, by name; listed as incomplete.
     Raises: FileNotFoundError, ValueError if there is no such folder, or no result folder in it;
         PermissionError.
     """
@@ -64,6 +68,7 @@ def write_index(folder: str | Path) -> Path:
     if all(entry.verdict == "incomplete" for entry in entries):
         kind = "is the result folder of one pair" if (place / REPORT).is_file() else f"holds no folder with a {REPORT}"
         raise ValueError(f"{folder}: expected a folder with a result folder for each pair; this one {kind}")
+    entries += [Entry(place / name, "incomplete", [reason], {}) for name, reason in sorted(missing.items())]
     entries.sort(key=lambda entry: ORDER.index(entry.verdict))
     names = Counter(entry.name for entry in entries)
     counts = {verdict: sum(entry.verdict == verdict for entry in entries) for verdict in ORDER}

@@ -53,6 +53,14 @@ def test_the_worst_come_first_and_incomplete_folders_are_listed(results: Path) -
     assert "report.json cannot be read" in text
 
 
+def test_pairs_without_a_folder_are_listed_with_their_reason(results: Path) -> None:
+    text = write_index(results, {"gone": f"{HOSTILE}: no such file"}).read_text()
+    assert len(rows_of(text)) == 7
+    row = text[text.index("gone</th>") :]
+    assert row.index('class="state incomplete"') < row.index(": no such file") < row.index("</tr>")
+    assert HOSTILE not in text
+
+
 def test_links_lead_to_the_reports_whatever_the_names(results: Path) -> None:
     links = [attributes["href"] for tag, attributes in Elements(write_index(results).read_text()).found if tag == "a"]
     assert links == ["b%20%231%20100%25/report.html", "c/report.html", "a/report.html", "f/overview.png"]
