@@ -49,8 +49,9 @@ def register(
         fixed_landmarks: points in FIXED, mapped to MOVING; DIR-Lab, elastix, 3D Slicer or csv file.
         moving_landmarks: their counterparts in MOVING; with both, the report has the target registration error.
         initial_transform: linear ITK transform, fixed to moving; replaces the automatic alignment.
-        refine: instance optimisation: "field" (default) optimises the network's field on this pair, "network"
-            fine-tunes a copy of the network on it, "none" returns the network's field.
+        refine: instance optimisation: "field" (default) optimises the network's field on this pair, 3 to 10 s on two
+            CPU cores; "network" fine-tunes a copy of the network on it, 25 s to 2 min, and gains less; "none" returns
+            the network's field.
         refine_budget_s: time limit of the instance optimisation, seconds; none by default.
         spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
         weights: weights file of the network, with its recipe beside it; the released one by default.

@@ -32,7 +32,7 @@ class RegistrationInferer(Inferer):
         num_passes, antisymmetric, network_spacing_mm: of the network, see `NetworkPasses`. The instance optimisation of
             the field starts from one pass in one direction, from which it ends as well (docs/method.md).
         instance_optimization, network_fine_tuning: the method that `refine` names is required.
-        amp: mixed precision for the network, with bfloat16 on a CPU, see `has_mixed_precision`.
+        amp: mixed precision for the network and its fine-tuning, with bfloat16 on a CPU, see `has_mixed_precision`.
 
     `seconds_by_step` holds the wall time of each step of the latest call.
 
@@ -96,7 +96,7 @@ class RegistrationInferer(Inferer):
         if self.network_fine_tuning is not None:
             sides = network_sides(list(image.shape[2:]), voxel_mm, self.network_spacing_mm)
             seen, seen_region = resized(image, sides), None if region is None else resized(region, sides)
-            with torch.autocast(image.device.type, enabled=False):
+            with torch.autocast(image.device.type, enabled=self.amp):
                 network = self.network_fine_tuning(network, seen, seen_region)
             started_s = self._time("NetworkFineTuning", started_s)
 
