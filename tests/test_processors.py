@@ -104,6 +104,7 @@ COMMANDS = sorted(path for path in (ROOT / "scripts").rglob("*.py") if "__main__
 WITHOUT_TORCH = {"fire", "numpy", "tqdm", "scripts.benchmark.methods"}
 OF_OTHERS = {
     "process.py",
+    "response.py",
     "tool.py",
 }  # they run other programs, in other environments, with the settings of their caller
 

@@ -15,6 +15,7 @@ from bundle.losses import LocalCrossCorrelationLoss
 from bundle.transforms.network_grid import SIDE_MULTIPLE
 
 SPACING_FACTOR = 0.77  # from the voxel size of one pass to the next: what is left is smaller
+LEAST_GAIN = 5e-4  # of the LNCC, squared, by a further pass; less is noise, and rounding would decide
 FINEST = 0.8  # of the grid's voxels: the network estimates at a quarter of the resolution
 SQUARINGS = 4  # of the velocity field: steps of 1/16 of it
 ROUNDING = 1e-6  # halves are rounded up in spite of errors of the affine: the finer of two equally close grids
@@ -25,7 +26,7 @@ class NetworkPasses:
     """Predict the ddf of a pair in one or more passes of a registration network.
 
     The first pass sees voxels of `network_spacing_mm`. Each further pass sees smaller ones, at least 0.8 times those of
-    the grid, and the moving scan warped by the ddf so far. A further pass that does not raise the LNCC of the scans is
+    the grid, and the moving scan warped by the ddf so far. A further pass that hardly raises the LNCC of the scans is
     left out, and ends the passes.
 
     Args:
@@ -78,7 +79,7 @@ class NetworkPasses:
             candidate = remaining.add_(warp(ddf_vox, remaining))
             warped = warp(moving.float(), candidate)
             loss = self.similarity(warped, fixed, mask)
-            if loss >= best:
+            if best - loss < LEAST_GAIN:
                 break
             ddf_vox, best = candidate, loss
         return ddf_vox
