@@ -68,7 +68,7 @@ def cohort(
 
     check_files({}, {"weights": weights})
     quiet()
-    from bundle.cohort.run import Crew, run_cohort
+    from bundle.cohort.run import WorkerOptions, run_cohort
     from bundle.refusals import FAILED
 
     options = {
@@ -80,7 +80,7 @@ def cohort(
         "maps": maps,
         "smooth_mm": smooth_mm,
     }
-    crew = Crew(
+    worker_options = WorkerOptions(
         address=address,
         workers=workers,
         threads=threads,
@@ -92,7 +92,7 @@ def cohort(
         pairs,
         output_dir,
         options={name: value for name, value in options.items() if value is not None},
-        crew=crew,
+        worker_options=worker_options,
         shard=shard,
         dry_run=dry_run,
         overwrite=overwrite,

@@ -4,7 +4,7 @@
 what it then does may need no PyTorch.
 """
 
-from bundle.cohort.farm import Farm, Result
 from bundle.cohort.worker import Answer
+from bundle.cohort.worker_pool import Result, WorkerPool
 
-__all__ = ["Answer", "Farm", "Result"]
+__all__ = ["Answer", "Result", "WorkerPool"]

@@ -16,7 +16,6 @@ from typing import Any
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bundle.cohort.estimate import estimate, free_bytes, look_at
-from bundle.cohort.farm import Farm, Result
 from bundle.cohort.folder import HIDDEN, claim, contract_of, finished_rows
 from bundle.cohort.progress import Progress
 from bundle.cohort.registrar import PairRegistrar
@@ -26,6 +25,7 @@ from bundle.cohort.sources import BreathSorter, Study, read_cohort, take_shard, 
 from bundle.cohort.status import Status, read_status
 from bundle.cohort.summary import summary_markdown, write_summary
 from bundle.cohort.worker import Handle
+from bundle.cohort.worker_pool import Result, WorkerPool
 from bundle.io import atomic_path, make_folder
 from bundle.io.atomic import locked_folder
 from bundle.quality import write_verdicts
@@ -38,7 +38,7 @@ LIST, LEFT_OUT = "pairs.csv", "left_out.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class WorkerOptions:
     """The workers of a cohort.
 
     Args:
@@ -76,10 +76,10 @@ class Crew:
         room, share = room_for_workers(self.threads, self.gpus)
         return self.workers or room, share
 
-    def farm(self, make: Callable[[], Handle]) -> Farm:
+    def pool(self, make: Callable[[], Handle]) -> WorkerPool:
         """The workers, in a session."""
         workers, share = self.count()
-        return Farm(
+        return WorkerPool(
             make,
             workers=workers,
             threads=self.threads,
@@ -94,7 +94,7 @@ def run_cohort(
     output_dir: str | Path,
     *,
     options: Mapping[str, Any],
-    crew: Crew,
+    worker_options: WorkerOptions,
     shard: str | None = None,
     dry_run: bool = False,
     overwrite: bool = False,
@@ -105,7 +105,7 @@ def run_cohort(
         pairs: see `bundle.cohort.sources.read_cohort`.
         output_dir: created if missing.
         options: ids of `configs/inference.json` with other values.
-        crew: the workers.
+        worker_options: the workers.
         shard: see `take_shard`.
         dry_run: check headers and estimate only.
         overwrite: also register finished pairs.
@@ -118,10 +118,10 @@ def run_cohort(
     contract = contract_of(options)
     stem = STATUS if shard is None else f"{STATUS}_{shard.strip().replace('/', '_of_')}"
     if studies:
-        list_pairs(take_shard(studies, shard), items, folder, crew, stem)
+        list_pairs(take_shard(studies, shard), items, folder, worker_options, stem)
         return False
     if dry_run:
-        report_estimate(items, folder, contract, crew, stem)
+        report_estimate(items, folder, contract, worker_options, stem)
         return False
     claim(folder, items, contract, overwrite=overwrite)
     work = folder / HIDDEN / stem
@@ -136,16 +136,16 @@ def run_cohort(
         make = partial(PairRegistrar, dict(options), folder, work, overwrite)
         with Status(folder / stem, finished) as status:
             if todo:
-                with crew.session():
-                    work_on(todo, crew.farm(make), status, folder)
+                with worker_options.session():
+                    work_on(todo, worker_options.pool(make), status, folder)
     return finish(folder)
 
 
-def work_on(items: Sequence[Mapping[str, Any]], farm: Farm, status: Status, folder: Path) -> None:
-    """Let a farm work on pairs, with their status and progress. Raises: OSError if the disk is full."""
+def work_on(items: Sequence[Mapping[str, Any]], pool: WorkerPool, status: Status, folder: Path) -> None:
+    """Let a pool of workers work on pairs, with their status and progress. Raises: OSError if the disk is full."""
     full, start_s = 0, time.monotonic()
     with Progress(len(items)) as progress, logging_redirect_tqdm():
-        for result in farm.run(items):
+        for result in pool.run(items):
             row = row_of(result)
             status.add(row, **({"trace": result.answer.trace} if result.answer.trace else {}))
             progress.update(failed=row["verdict"] in (NOT_REGISTERED, "failed"))
@@ -153,7 +153,7 @@ def work_on(items: Sequence[Mapping[str, Any]], farm: Farm, status: Status, fold
                 log.warning("%s: not registered: %s", row["name"], row["reason"])
             if result.answer.kind == "disk full":
                 full += 1
-                farm.stop()
+                pool.stop()
     log.info("%d pairs in %.1f s, %d failed", progress.done, time.monotonic() - start_s, progress.failed)
     if full:
         left = len(items) - progress.done + full
@@ -185,7 +185,11 @@ def finish(folder: Path) -> bool:
 
 
 def report_estimate(
-    pairs: Sequence[Mapping[str, str]], folder: Path, contract: Mapping[str, Any], crew: Crew, stem: str
+    pairs: Sequence[Mapping[str, str]],
+    folder: Path,
+    contract: Mapping[str, Any],
+    worker_options: WorkerOptions,
+    stem: str,
 ) -> None:
     """Check every header, and say what the pairs that are not finished will take; nothing is written.
 
@@ -196,9 +200,9 @@ def report_estimate(
     looks = look_at(todo)
     done = [row for row in read_status(folder / f"{stem}.jsonl") if row["verdict"] != NOT_REGISTERED]
     seconds = [row["seconds"] for row in done if row["seconds"] is not None]
-    with crew.session():
-        workers, _ = crew.count()
-    expected = estimate(looks, workers=workers, threads=crew.threads, seconds=seconds)
+    with worker_options.session():
+        workers, _ = worker_options.count()
+    expected = estimate(looks, workers=workers, threads=worker_options.threads, seconds=seconds)
     log.info("%d pairs are finished; %s, with %d workers", len(finished), expected, workers)
     free = free_bytes(folder) / 1e12
     if free < expected.terabytes:
@@ -209,7 +213,7 @@ def report_estimate(
 
 
 def list_pairs(
-    studies: Sequence[Study], pairs: Sequence[Mapping[str, str]], folder: Path, crew: Crew, stem: str
+    studies: Sequence[Study], pairs: Sequence[Mapping[str, str]], folder: Path, worker_options: WorkerOptions, stem: str
 ) -> Path:
     """Tell exhale and inhale of studies apart by lung volume and write the pairs to a table to look at.
 
@@ -220,8 +224,8 @@ def list_pairs(
     make_folder(folder)
     rows, left_out = list(pairs), []
     items = [{"name": study.name, "files": study.files} for study in studies]
-    with crew.session(), Progress(len(items)) as progress, logging_redirect_tqdm():
-        for result in crew.farm(BreathSorter).run(items):
+    with worker_options.session(), Progress(len(items)) as progress, logging_redirect_tqdm():
+        for result in worker_options.pool(BreathSorter).run(items):
             rows += result.answer.row.get("pairs", [])
             if result.answer.reason:
                 left_out.append((result.item["name"], result.answer.reason))

@@ -1,4 +1,4 @@
-"""What workers of a farm do in tests instead of registering, in processes of their own, and how to find these."""
+"""What workers of a pool do in tests instead of registering, in processes of their own, and how to find these."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from bundle.cohort.estimate import look_at
-from bundle.cohort.run import Crew, finish, run_cohort
+from bundle.cohort.run import WorkerOptions, finish, run_cohort
 from bundle.cohort.sources import read_cohort
 from bundle.cohort.status import read_status
 from scripts.register import register
@@ -39,7 +39,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
 def undisturbed(ray_here: None, pairs: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished cohort of all pairs; not to be changed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    assert not run_cohort(Path(pairs[0]["fixed"]).parent, out, options=QUICK, crew=Crew(workers=1))
+    assert not run_cohort(Path(pairs[0]["fixed"]).parent, out, options=QUICK, worker_options=WorkerOptions(workers=1))
     return out
 
 
@@ -90,7 +90,9 @@ def test_a_second_run_registers_nothing_again(undisturbed: Path, pairs: list[dic
     before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("*/*")}
     table = rows(undisturbed)
     (undisturbed / "status.csv").unlink()
-    assert not run_cohort(Path(pairs[0]["fixed"]).parent, undisturbed, options=QUICK, crew=Crew(workers=1))
+    assert not run_cohort(
+        Path(pairs[0]["fixed"]).parent, undisturbed, options=QUICK, worker_options=WorkerOptions(workers=1)
+    )
     assert {path: path.stat().st_mtime_ns for path in undisturbed.glob("*/*")} == before
     assert rows(undisturbed) == table
     assert len(read_status(undisturbed / "status.jsonl")) == len(pairs)
@@ -127,7 +129,9 @@ def test_a_folder_of_another_version_weights_or_options_is_refused_unchanged(
         (tmp_path / name).write_text(json.dumps(content | (change if name == file else {})))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
     with pytest.raises(ValueError, match=words) as refused:
-        run_cohort(Path(pairs[0]["fixed"]).parent, tmp_path, options=QUICK | options, crew=Crew(workers=1))
+        run_cohort(
+            Path(pairs[0]["fixed"]).parent, tmp_path, options=QUICK | options, worker_options=WorkerOptions(workers=1)
+        )
     assert "\n" not in str(refused.value)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
 
@@ -159,7 +163,7 @@ def test_dicom_studies_are_listed_to_look_at_and_the_list_is_a_cohort(
     write_breath(tmp_path / "studies" / "single", 1.0)
     out = tmp_path / "out"
     caplog.set_level("INFO")
-    assert not run_cohort(tmp_path / "studies", out, options=QUICK, crew=Crew(workers=1))
+    assert not run_cohort(tmp_path / "studies", out, options=QUICK, worker_options=WorkerOptions(workers=1))
     assert {path.name for path in out.iterdir()} == {"pairs.csv", "left_out.csv"}
     assert f"2 pairs, 1 studies left out. Look at {out}/pairs.csv, then pass it as --pairs" in caplog.text
     (single,) = csv.DictReader((out / "left_out.csv").open())
@@ -201,8 +205,8 @@ def disturbed(
 
     thread = threading.Thread(target=kill_the_first_and_remove)
     thread.start()
-    crew = Crew(workers=1, memory_gib=3.0, timeout_s=40.0)
-    assert run_cohort(listed, folder / "out", options=QUICK, crew=crew)
+    worker_options = WorkerOptions(workers=1, memory_gib=3.0, timeout_s=40.0)
+    assert run_cohort(listed, folder / "out", options=QUICK, worker_options=worker_options)
     thread.join()
     return folder / "out", killed
 
@@ -262,11 +266,11 @@ def test_a_full_disk_stops_the_run_with_whole_results_and_room_lets_it_go_on(
     out = small_disk(round(1.5 * max(sizes)) >> 20) / "out"
     listed = write_list(out.parent.parent / "pairs.json", pairs[:2])
     with pytest.raises(OSError, match=r"the disk is full: 1 pairs are left; free space, then run again"):
-        run_cohort(listed, out, options=QUICK, crew=Crew(workers=1))
+        run_cohort(listed, out, options=QUICK, worker_options=WorkerOptions(workers=1))
     assert contents(out / "pair_0") == contents(undisturbed / "pair_0")
     assert not (out / "pair_1").exists()
     first = (out / "pair_0" / "report.json").stat().st_mtime_ns
     small_disk(64)
-    assert not run_cohort(listed, out, options=QUICK, crew=Crew(workers=1))
+    assert not run_cohort(listed, out, options=QUICK, worker_options=WorkerOptions(workers=1))
     assert (out / "pair_0" / "report.json").stat().st_mtime_ns == first
     assert contents(out / "pair_1") == contents(undisturbed / "pair_1")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bundle.cohort import Farm
+from bundle.cohort import WorkerPool
 from bundle.cohort.session import ray_session, room_for_workers
 from tests.cohort.conftest import REASON
 from tests.cohort.stubs import Scripted
@@ -48,7 +48,7 @@ def test_a_machine_that_goes_costs_no_item(cluster: Any, tmp_path: Path) -> None
         with pytest.raises(ValueError, match=r"--gpus: expected a share of the 0 GPUs that Ray finds, got 0\.5"):
             room_for_workers(1, 0.5)
         results = []
-        for result in Farm(partial(Scripted, tmp_path), workers=2).run(items):
+        for result in WorkerPool(partial(Scripted, tmp_path), workers=2).run(items):
             results.append(result)
             if len(results) == 3:
                 assert {found.worker for found in results} == {1, 2}
@@ -97,7 +97,7 @@ RUN = """
 import sys, time
 from functools import partial
 from pathlib import Path
-from bundle.cohort import Farm
+from bundle.cohort import WorkerPool
 from bundle.cohort.progress import Progress
 from bundle.cohort.session import ray_session
 from tests.cohort.stubs import Scripted
@@ -106,7 +106,7 @@ folder, flag = Path(sys.argv[1]), Path(sys.argv[2])
 items = [{"name": str(number), "do": "sleep", "seconds": 0.5} for number in range(6)]
 before, began = time.time(), time.monotonic()
 with ray_session(None, processors=1), Progress(len(items)) as progress:
-    for result in Farm(partial(Scripted, folder), workers=1, timeout_s=60.0).run(items):
+    for result in WorkerPool(partial(Scripted, folder), workers=1, timeout_s=60.0).run(items):
         progress.update(failed=result.answer.kind != "done")
         assert result.answer.kind == "done", result
         assert 0.5 <= result.answer.seconds <= time.monotonic() - began, result

@@ -49,7 +49,7 @@ class _Task:
 
 
 @dataclass
-class _Desk:
+class _Slot:
     """A worker's place: its process, and what it does.
 
     Args:
@@ -68,7 +68,7 @@ class _Desk:
     since_s: float = 0.0
 
 
-class Farm:
+class WorkerPool:
     """Workers that handle items one after the other, each with the next one read ahead.
 
     An item whose worker dies is handed out again, alone; one over its time limit, or out of memory by itself, is given
@@ -106,7 +106,7 @@ class Farm:
         self._make, self._memory_gib, self._workers = make, memory_gib, workers
         self._timeout_s = math.inf if timeout_s is None else timeout_s
         self._waiting: deque[_Task] = deque()
-        self._desks: list[_Desk] = []
+        self._desks: list[_Slot] = []
         self._failed_starts = 0
         self._warned_s = 0.0
 
@@ -116,46 +116,46 @@ class Farm:
         Raises: ValueError if workers cannot start, with the reason.
         """
         self._waiting.extend(map(_Task, items))
-        self._desks = [self._hire(number) for number in range(1, min(self._workers, len(items)) + 1)]
+        self._desks = [self._start_worker(number) for number in range(1, min(self._workers, len(items)) + 1)]
         self._warned_s = time.monotonic()
         try:
-            while self._waiting or any(desk.task or desk.following for desk in self._desks):
-                for desk in self._desks:
-                    if desk.reply is None:
-                        self._hand_out(desk)
-                desks = {desk.reply: desk for desk in self._desks if desk.reply is not None}
-                first_s = min(desk.deadline_s for desk in self._desks) - time.monotonic()
-                done, _ = self._ray.wait([*desks], timeout=max(0.0, min(first_s, PATIENCE_S)))
+            while self._waiting or any(slot.task or slot.following for slot in self._desks):
+                for slot in self._desks:
+                    if slot.reply is None:
+                        self._hand_out(slot)
+                slots = {slot.reply: slot for slot in self._desks if slot.reply is not None}
+                first_s = min(slot.deadline_s for slot in self._desks) - time.monotonic()
+                done, _ = self._ray.wait([*slots], timeout=max(0.0, min(first_s, PATIENCE_S)))
                 for reply in done:
-                    yield from self._collect(desks[reply])
-                for desk in self._desks:
-                    if desk.deadline_s < time.monotonic():
-                        yield self._give_up(desk)
+                    yield from self._collect(slots[reply])
+                for slot in self._desks:
+                    if slot.deadline_s < time.monotonic():
+                        yield self._give_up(slot)
                 self._warn_if_none_works()
         finally:
-            for desk in self._desks:
-                self._ray.kill(desk.actor)
+            for slot in self._desks:
+                self._ray.kill(slot.actor)
 
     def stop(self) -> None:
         """Hand out nothing more; what is being worked on ends."""
         self._waiting.clear()
-        for desk in self._desks:
-            desk.following = None
+        for slot in self._desks:
+            slot.following = None
 
-    def _hire(self, number: int) -> _Desk:
+    def _start_worker(self, number: int) -> _Slot:
         actor = self._actor.remote(self._make, self._memory_gib)
-        return _Desk(number, actor, actor.ready.remote())
+        return _Slot(number, actor, actor.ready.remote())
 
-    def _replace(self, desk: _Desk) -> None:
-        """A new process at a desk; what the old one read ahead waits again."""
-        self._ray.kill(desk.actor)
-        if desk.following is not None:
-            self._waiting.appendleft(desk.following)
-        self._desks[self._desks.index(desk)] = self._hire(desk.number)
+    def _replace(self, slot: _Slot) -> None:
+        """A new process at a slot; what the old one read ahead waits again."""
+        self._ray.kill(slot.actor)
+        if slot.following is not None:
+            self._waiting.appendleft(slot.following)
+        self._desks[self._desks.index(slot)] = self._start_worker(slot.number)
 
-    def _hand_out(self, desk: _Desk) -> None:
+    def _hand_out(self, slot: _Slot) -> None:
         """Give an idle worker what it has read ahead, else what waits, else what another one has only read."""
-        task, desk.following = desk.following, None
+        task, slot.following = slot.following, None
         if task is None and self._waiting:
             task = self._waiting.popleft()
         if task is None:
@@ -166,77 +166,77 @@ class Farm:
         if task is None:
             return
         if self._waiting and not task.alone and not self._waiting[0].alone:
-            desk.following = self._waiting.popleft()
-            desk.following.read_ahead = True
-        desk.task, desk.since_s = task, time.monotonic()
-        desk.deadline_s = desk.since_s + self._timeout_s
-        following = None if desk.following is None else desk.following.item
-        desk.reply = desk.actor.work.remote(task.item, following)
+            slot.following = self._waiting.popleft()
+            slot.following.read_ahead = True
+        slot.task, slot.since_s = task, time.monotonic()
+        slot.deadline_s = slot.since_s + self._timeout_s
+        following = None if slot.following is None else slot.following.item
+        slot.reply = slot.actor.work.remote(task.item, following)
 
-    def _collect(self, desk: _Desk) -> Iterator[Result]:
+    def _collect(self, slot: _Slot) -> Iterator[Result]:
         """Take the reply of a worker."""
-        task = desk.task
+        task = slot.task
         if task is None:
-            self._welcome(desk)
+            self._note_start(slot)
             return
         try:
-            answer: Answer = self._ray.get(desk.reply)
+            answer: Answer = self._ray.get(slot.reply)
         except self._ray.exceptions.RayError as error:
-            log.warning("%s: its worker died on %s", task.item["name"], desk.host)
+            log.warning("%s: its worker died on %s", task.item["name"], slot.host)
             task.deaths, task.alone = task.deaths + 1, True
             if task.deaths < MAX_DEATHS:
                 self._waiting.appendleft(task)
             else:
-                yield self._result(desk, task, _died(error, time.monotonic() - desk.since_s))
-            self._replace(desk)
+                yield self._result(slot, task, _died(error, time.monotonic() - slot.since_s))
+            self._replace(slot)
             return
         if answer.kind != "out of memory":
-            yield self._result(desk, task, answer)
-            desk.task, desk.reply, desk.deadline_s = None, None, math.inf
+            yield self._result(slot, task, answer)
+            slot.task, slot.reply, slot.deadline_s = None, None, math.inf
             return
-        if task.alone or not (task.read_ahead or desk.following):
-            yield self._result(desk, task, answer)
+        if task.alone or not (task.read_ahead or slot.following):
+            yield self._result(slot, task, answer)
         else:  # another one in this process may be what filled the memory
             task.alone = True
             self._waiting.appendleft(task)
-        self._replace(desk)
+        self._replace(slot)
 
-    def _welcome(self, desk: _Desk) -> None:
+    def _note_start(self, slot: _Slot) -> None:
         """A worker has started, or has not."""
         try:
-            desk.host, _, refusal = self._ray.get(desk.reply)
+            slot.host, _, refusal = self._ray.get(slot.reply)
         except self._ray.exceptions.RayActorError as error:
             self._failed_starts += 1
             if self._failed_starts >= MAX_FAILED_STARTS:
                 reason = "killed, crashed, or --memory_gib is too small"
                 raise ValueError(f"{self._failed_starts} workers in a row died as they started: {reason}") from error
-            self._replace(desk)
+            self._replace(slot)
             return
         if refusal:
             raise ValueError(refusal)
-        self._failed_starts, desk.reply = 0, None
+        self._failed_starts, slot.reply = 0, None
 
-    def _give_up(self, desk: _Desk) -> Result:
+    def _give_up(self, slot: _Slot) -> Result:
         """End a worker whose item takes too long."""
-        if desk.task is None:
+        if slot.task is None:
             raise RuntimeError("expected an item with a time limit")
         reason = f"took longer than the time limit of {self._timeout_s:g} s"
-        answer = Answer("overdue", {}, reason, time.monotonic() - desk.since_s)
-        result = self._result(desk, desk.task, answer)
-        self._replace(desk)
+        answer = Answer("overdue", {}, reason, time.monotonic() - slot.since_s)
+        result = self._result(slot, slot.task, answer)
+        self._replace(slot)
         return result
 
     def _warn_if_none_works(self) -> None:
         now_s = time.monotonic()
-        if any(desk.reply is None or desk.task is not None for desk in self._desks):
+        if any(slot.reply is None or slot.task is not None for slot in self._desks):
             self._warned_s = now_s
         elif now_s - self._warned_s > PATIENCE_S:
             self._warned_s = now_s
             log.warning("no worker has started for %.0f s: waiting for processors or GPUs of the cluster", PATIENCE_S)
 
     @staticmethod
-    def _result(desk: _Desk, task: _Task, answer: Answer) -> Result:
-        return Result(task.item, answer, desk.number, desk.host)
+    def _result(slot: _Slot, task: _Task, answer: Answer) -> Result:
+        return Result(task.item, answer, slot.number, slot.host)
 
 
 def _died(error: Exception, seconds: float) -> Answer:

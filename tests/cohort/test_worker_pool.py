@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from bundle.cohort import Answer, Farm
-from bundle.cohort.farm import MAX_DEATHS
+from bundle.cohort import Answer, WorkerPool
 from bundle.cohort.run import work_on
 from bundle.cohort.status import Status
+from bundle.cohort.worker_pool import MAX_DEATHS
 from tests.cohort.stubs import Scripted, memory_bytes, trivial
 
 MANY = 10_000
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("ray_here")
 
 def answers(folder: Path, items: list[dict[str, Any]], **options: Any) -> dict[str, Answer]:
     """What became of items, by name; each must come exactly once."""
-    farm = Farm(partial(Scripted, folder), **{"workers": 2, **options})
-    results = list(farm.run(items))
+    pool = WorkerPool(partial(Scripted, folder), **{"workers": 2, **options})
+    results = list(pool.run(items))
     assert Counter(result.item["name"] for result in results) == {item["name"]: 1 for item in items}
     return {result.item["name"]: result.answer for result in results}
 
@@ -76,13 +76,13 @@ def test_refusals_and_faults_are_told_apart(tmp_path: Path) -> None:
 
 def test_the_last_items_do_not_wait_behind_a_slow_one(tmp_path: Path) -> None:
     items = [{"name": "slow", "do": "sleep", "seconds": 3.0}, *({"name": name} for name in "abc")]
-    results = list(Farm(partial(Scripted, tmp_path), workers=2).run(items))
+    results = list(WorkerPool(partial(Scripted, tmp_path), workers=2).run(items))
     assert results[-1].item["name"] == "slow"  # what its worker had read ahead was taken by the other one
 
 
 def test_a_worker_that_cannot_start_ends_the_run_with_its_reason() -> None:
     with pytest.raises(ValueError, match="no such weights"):
-        list(Farm(refuse_to_start, workers=2).run([{"name": "a"}]))
+        list(WorkerPool(refuse_to_start, workers=2).run([{"name": "a"}]))
 
 
 def refuse_to_start() -> Scripted:
@@ -106,7 +106,7 @@ def test_ten_thousand_pairs_are_scheduled_without_memory_growth(tmp_path: Path) 
     pairs = [{"name": f"pair_{number}"} for number in range(MANY)]
     start_s = time.monotonic()
     with WatchedStatus(tmp_path / "status") as status:
-        work_on(pairs, Farm(trivial, workers=2), status, tmp_path)
+        work_on(pairs, WorkerPool(trivial, workers=2), status, tmp_path)
     assert 2 * (time.monotonic() - start_s) / MANY <= OVERHEAD_S
     rows = list(csv.DictReader((tmp_path / "status.csv").open()))
     assert Counter(row["name"] for row in rows) == {pair["name"]: 1 for pair in pairs}
