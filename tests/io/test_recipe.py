@@ -137,4 +137,4 @@ def test_the_released_weights_have_their_recipe() -> None:
     state = torch.load(path, map_location="cpu", weights_only=True)
     check_weights(path, state)
     recipe.build_network().load_state_dict(state)
-    assert len(recipe.training["pairs"]) == 73
+    assert len(recipe.training["pairs"]) == 204
