@@ -50,7 +50,7 @@ def register(
         moving_landmarks: their counterparts in MOVING; with both, the report has the target registration error.
         initial_transform: linear ITK transform, fixed to moving; replaces the automatic alignment.
         refine: instance optimisation: "field" (default) optimises the network's field on this pair, 3 to 10 s on two
-            CPU cores; "network" fine-tunes a copy of the network on it, 25 s to 2 min, and gains less; "none" returns
+            CPU cores; "network" fine-tunes a copy of the network on it, 20 s to 2 min, and gains less; "none" returns
             the network's field.
         refine_budget_s: time limit of the instance optimisation, seconds; none by default.
         spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
