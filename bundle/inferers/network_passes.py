@@ -68,14 +68,14 @@ class NetworkPasses:
             mask: (1, 1, H, W, D), where the LNCC is computed; the whole image if None.
         """
         fixed, moving = image[:, :1], image[:, 1:]
-        ddf_vox = self._predict(network, image, self._sides(image, spacing_mm, 0))
+        ddf_vox = self._predict(network, image, self.sides(image, spacing_mm, 0))
         if self.num_passes == 1:
             return ddf_vox
         warped = warp(moving.float(), ddf_vox)
         best = self.similarity(warped, fixed, mask)
         for number in range(1, self.num_passes):
             seen = torch.cat([fixed.float(), warped], dim=1)
-            remaining = self._predict(network, seen, self._sides(image, spacing_mm, number))
+            remaining = self._predict(network, seen, self.sides(image, spacing_mm, number))
             candidate = remaining.add_(warp(ddf_vox, remaining))
             warped = warp(moving.float(), candidate)
             loss = self.similarity(warped, fixed, mask)
@@ -95,7 +95,7 @@ class NetworkPasses:
             ddf_vox = DVF2DDF(num_steps=SQUARINGS, padding_mode="border")(ddf_vox)
         return ddf_vox if seen is image else resize_ddf(ddf_vox, list(image.shape[2:]))
 
-    def _sides(self, image: Tensor, spacing_mm: Sequence[float] | None, number: int) -> list[int]:
+    def sides(self, image: Tensor, spacing_mm: Sequence[float] | None, number: int) -> list[int]:
         """Sides of what the network sees in pass `number`, from 0."""
         pass_mm = self.network_spacing_mm
         if pass_mm is not None and number > 0 and spacing_mm is not None:

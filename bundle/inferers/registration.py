@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bundle.geometry import spacing_mm
 from bundle.inferers.instance_optimization import InstanceOptimization
 from bundle.inferers.network_fine_tuning import NetworkFineTuning
-from bundle.inferers.network_passes import NetworkPasses, network_sides, resized
+from bundle.inferers.network_passes import NetworkPasses, resized
 from bundle.memory import return_freed_memory
 
 Refine = Literal["none", "field", "network"]
@@ -83,7 +83,7 @@ class RegistrationInferer(Inferer):
                 (B, 1, H, W, D).
             network: maps (B, 2, H, W, D) to the ddf.
             moving: (B, 1, H, W, D), with `inputs` of one channel.
-            mask: (B, 1, H, W, D), where the instance optimisation compares the scans; the whole image if None.
+            mask: (B, 1, H, W, D), where passes and instance optimisation compare the scans; the whole image if None.
         Raises: ValueError if the voxel size is needed and `inputs` has no affine.
         """
         image = _plain(inputs if moving is None else torch.cat([_plain(inputs), _plain(moving)], dim=1))
@@ -94,7 +94,7 @@ class RegistrationInferer(Inferer):
         self.seconds_by_step = {}
         started_s = time.perf_counter()
         if self.network_fine_tuning is not None:
-            sides = network_sides(list(image.shape[2:]), voxel_mm, self.network_spacing_mm)
+            sides = self.passes.sides(image, voxel_mm, 0)
             seen, seen_region = resized(image, sides), None if region is None else resized(region, sides)
             with torch.autocast(image.device.type, enabled=self.amp):
                 network = self.network_fine_tuning(network, seen, seen_region)
