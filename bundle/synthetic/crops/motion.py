@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from torch import Tensor
 from bundle.geometry import warp
 
 SIZES_MM = ((0.0, 1.5), (0.0, 6.0), (2.0, 14.0))  # ranges of the largest displacement, equally likely
+FINE_SIZES_MM = ((0.0, 1.5), (0.0, 5.0))  # of crops for later passes
 CONTROL_POINTS = (2, 3, 4, 6, 9)  # of a wave, along each side of the crop
 WAVE_PROBABILITY = 0.6
 STRAIN = 0.2  # a wave's largest displacement relative to the distance of its control points
@@ -18,9 +21,11 @@ INVERSE_STEPS = 8
 UNDO_FRACTIONS = (4, 8)  # the known motion is smoothed to one of these fractions of the resolution
 
 
-def draw_waves_vox(side: int, voxel_mm: float, rng: np.random.RandomState) -> Tensor:
-    """A smooth ddf (3, side, side, side), voxels: a shift and waves; a third each of the sizes in `SIZES_MM`."""
-    size_vox = rng.uniform(*SIZES_MM[rng.randint(len(SIZES_MM))]) / voxel_mm
+def draw_waves_vox(
+    side: int, voxel_mm: float, sizes_mm: Sequence[tuple[float, float]], rng: np.random.RandomState
+) -> Tensor:
+    """A smooth ddf (3, side, side, side), voxels: a shift and waves of a size from one of the ranges `sizes_mm`."""
+    size_vox = rng.uniform(*sizes_mm[rng.randint(len(sizes_mm))]) / voxel_mm
     low = -(-side // DRAWN_FRACTION)
     total = _tensor(rng.uniform(-0.5, 0.5, (1, 3, 1, 1, 1)) * size_vox).expand(1, 3, low, low, low).clone()
     for count in CONTROL_POINTS:

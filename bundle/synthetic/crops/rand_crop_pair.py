@@ -8,21 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from bundle.geometry import identity_vox, sample_vox
+from bundle.geometry import identity_vox, sample_vox, spacing_mm
 from bundle.synthetic.breath.acquisition import Acquisition, draw_hard_acquisition
 from bundle.synthetic.breath.scan import SOURCE_BLUR_VOX
 from bundle.synthetic.crops.acquire import acquire_crop
-from bundle.synthetic.crops.motion import UNDO_FRACTIONS, draw_waves_vox, undo_vox
+from bundle.synthetic.crops.motion import FINE_SIZES_MM, SIZES_MM, UNDO_FRACTIONS, draw_waves_vox, undo_vox
 
 OUTSIDE_WEIGHT = 0.05  # of the loss outside the lungs
 TURN_DEG, TURN_PROBABILITY = 10.0, 0.4
 WAVES_PROBABILITY = 0.5  # on pairs with a known field; a scan with itself always has them
 UNDO_PROBABILITY = 0.5  # half of these undo all of the known motion, half a random share
+FINE_WHOLE_PROBABILITY = 0.3  # fine crops undo all of the known motion, or a share of at least this:
+FINE_LEAST_SHARE = 0.6
 STILL_PROBABILITY = 0.05  # of a scan with itself and no motion at all
 AGENT_PROBABILITY = 0.5
 CENTRE_TRIES = 1000
@@ -35,15 +38,19 @@ class RandCropPaird(RandomizableTransform, MapTransform):
     G(p + v(p)) with a further motion v: a known field u becomes v(p) + u(p + v(p)), exactly and without an inverse.
     Then each side gets an acquisition of its own (`draw_hard_acquisition`). Some crops hold one scan on both sides,
     so that u = 0; it is smoothed first, so that the sides share little of its noise. A pair without a known field has
-    neither v nor acquisitions.
+    neither v nor acquisitions. Fine crops are what later passes of the network see: small voxels, and the little motion
+    that earlier passes leave.
 
     Args:
-        keys: three: the fixed scan, the moving scan, HU, and the mask of the fixed lungs, in [0, 1], (1, H, W, D).
+        keys: three: the fixed scan, the moving scan, HU, and the mask of the fixed lungs, in [0, 1], (1, H, W, D);
+            cubic voxels.
         ground_truth_key: see `GroundTruthFieldd`; becomes (5, S, S, S): the ddf in voxels of the crop, the weight of
             the loss (0 where the field is unknown, or leads out of the crop), and the voxel size in mm.
-        spacing_mm: voxel size of the network grid.
         sides: of the crops, one is drawn, multiples of 16.
-        voxel_mm: range of the crops' voxel size; half of them lie within 10 % of `spacing_mm`.
+        network_mm: half of the crops that are not fine have voxels within 10 % of this size.
+        voxel_mm: range of the voxel size of the others.
+        fine_prob: probability of a fine crop.
+        fine_mm: range of the voxel size of fine crops.
         single_prob: probability of a crop with one scan on both sides.
         hardness: largest of the acquisitions, each pair draws its own below it.
     Raises: ValueError for another number of keys.
@@ -54,9 +61,11 @@ class RandCropPaird(RandomizableTransform, MapTransform):
         keys: KeysCollection,
         *,
         ground_truth_key: str = "ground_truth_net",
-        spacing_mm: float,
         sides: Sequence[int],
+        network_mm: float,
         voxel_mm: tuple[float, float],
+        fine_prob: float,
+        fine_mm: tuple[float, float],
         single_prob: float,
         hardness: float,
     ) -> None:
@@ -65,30 +74,32 @@ class RandCropPaird(RandomizableTransform, MapTransform):
         if len(self.keys) != 3:
             raise ValueError(f"keys: expected the fixed scan, the moving scan and the mask, got {self.keys}")
         self.ground_truth_key = ground_truth_key
-        self.spacing_mm = spacing_mm
         self.sides = sides
-        self.range_mm = voxel_mm
+        self.network_mm = network_mm
+        self.coarse_mm = voxel_mm
+        self.fine_prob = fine_prob
+        self.fine_mm = fine_mm
         self.single_prob = single_prob
         self.hardness = hardness
 
-    def randomize(self, data: Tensor) -> None:
+    def randomize(self, data: MetaTensor) -> None:
         """Draw a crop for a mask (1, H, W, D): its grid, further motion and acquisitions."""
         super().randomize(None)
         self.side = int(self.R.choice(self.sides))
-        near = self.R.uniform(0.9, 1.1) * self.spacing_mm
-        self.voxel_mm = float(near if self.R.uniform() < 0.5 else self.R.uniform(*self.range_mm))
+        self.is_fine = bool(self.R.uniform() < self.fine_prob)
+        self.voxel_mm = self._draw_voxel_mm()
         angles = self.R.uniform(-TURN_DEG, TURN_DEG, 3) * (self.R.uniform() < TURN_PROBABILITY)
         turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-        zoom = self.voxel_mm / self.spacing_mm
+        zoom = self.voxel_mm / float(spacing_mm(data.affine)[0])
         self.to_grid = torch.from_numpy((turn * self.R.choice([-1.0, 1.0], 3) * zoom).astype(np.float32))
         self.centre_vox = self._draw_centre(data[0])
         self.is_single = bool(self.R.uniform() < self.single_prob)
         self.is_still = self.is_single and bool(self.R.uniform() < STILL_PROBABILITY)
-        self.waves = draw_waves_vox(self.side, self.voxel_mm, self.R)
+        sizes_mm = FINE_SIZES_MM if self.is_fine else SIZES_MM
+        self.waves = draw_waves_vox(self.side, self.voxel_mm, sizes_mm, self.R)
         if self.is_still or (not self.is_single and self.R.uniform() >= WAVES_PROBABILITY):
             self.waves = torch.zeros_like(self.waves)
-        share = 1.0 if self.R.uniform() < 0.5 else self.R.uniform()
-        self.undo_share = float(share * (self.R.uniform() < UNDO_PROBABILITY))
+        self.undo_share = self._draw_undo_share()
         self.undo_fraction = int(self.R.choice(UNDO_FRACTIONS))
         hardness = self.hardness * self.R.uniform()
         self.acquisitions = tuple(
@@ -99,9 +110,9 @@ class RandCropPaird(RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pair = dict(data)
+        self.randomize(pair[self.keys[2]])
         fixed, moving, mask = (torch.as_tensor(pair[key]) for key in self.keys)
         ground_truth = torch.as_tensor(pair[self.ground_truth_key])
-        self.randomize(mask)
         known = None if self.is_single else ground_truth
         volumes, ground_truth = self.crop(fixed, fixed if self.is_single else moving, mask, known)
         if self.is_single:
@@ -147,6 +158,20 @@ class RandCropPaird(RandomizableTransform, MapTransform):
         weight = weight * ((target > -1) & (target < self.side)).all(dim=0, keepdim=True)
         weight = weight * (volumes[2] + OUTSIDE_WEIGHT)
         return volumes, torch.cat([ddf, weight, torch.full_like(weight, self.voxel_mm)])
+
+    def _draw_voxel_mm(self) -> float:
+        if self.is_fine:
+            return float(self.R.uniform(*self.fine_mm))
+        if self.R.uniform() < 0.5:
+            return float(self.R.uniform(0.9, 1.1) * self.network_mm)
+        return float(self.R.uniform(*self.coarse_mm))
+
+    def _draw_undo_share(self) -> float:
+        if self.is_fine:
+            is_whole = self.R.uniform() < FINE_WHOLE_PROBABILITY
+            return 1.0 if is_whole else float(self.R.uniform(FINE_LEAST_SHARE, 1.0))
+        share = 1.0 if self.R.uniform() < 0.5 else self.R.uniform()
+        return float(share * (self.R.uniform() < UNDO_PROBABILITY))
 
     def _acquire(self, volume: Tensor, acquisition: Acquisition, rng: np.random.RandomState) -> Tensor:
         return acquire_crop(volume[0], acquisition, self.voxel_mm, rng)[None]

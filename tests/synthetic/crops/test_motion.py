@@ -14,7 +14,7 @@ SIDE = 32
 @pytest.mark.parametrize("voxel_mm", [1.5, 3.0])
 def test_waves_are_smooth_do_not_fold_and_keep_their_size_in_mm(voxel_mm: float) -> None:
     rng = np.random.RandomState(0)
-    drawn = [draw_waves_vox(SIDE, voxel_mm, rng) for _ in range(60)]
+    drawn = [draw_waves_vox(SIDE, voxel_mm, motion.SIZES_MM, rng) for _ in range(60)]
     largest_mm = [float(ddf.abs().max()) * voxel_mm for ddf in drawn]
     assert min(largest_mm) < 1.0
     assert 5.0 < max(largest_mm) < 14.0 * (0.5 + len(motion.CONTROL_POINTS))
@@ -23,11 +23,11 @@ def test_waves_are_smooth_do_not_fold_and_keep_their_size_in_mm(voxel_mm: float)
     assert np.median(slopes) < 0.5
 
 
-def test_small_medium_and_large_motion_are_equally_likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(motion, "SIZES_MM", ((1.0, 1.0), (100.0, 100.0)))
+def test_all_ranges_of_the_size_are_equally_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes_mm = ((1.0, 1.0), (100.0, 100.0))
     monkeypatch.setattr(motion, "WAVE_PROBABILITY", 0.0)
     rng = np.random.RandomState(1)
-    sizes = np.array([float(draw_waves_vox(16, 1.0, rng).abs().max()) for _ in range(100)])
+    sizes = np.array([float(draw_waves_vox(16, 1.0, sizes_mm, rng).abs().max()) for _ in range(100)])
     assert np.mean(sizes > 0.5) == pytest.approx(0.5, abs=0.1)
     assert sizes.max() <= 50.0
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.networks.blocks import Warp
 from torch import Tensor
 
@@ -15,6 +17,7 @@ SHAPE = (56, 60, 64)
 SHIFT = torch.tensor([2.0, -1.0, 1.5])
 KEYS = ("fixed_net", "moving_net", "mask_net")
 SIDE = 32
+GRID_MM = 2.0
 
 
 def scan(points: Tensor) -> Tensor:
@@ -33,15 +36,16 @@ def make_pair(*, has_field: bool = True) -> dict[str, Tensor]:
     return {
         "fixed_net": scan(grid + u),
         "moving_net": scan(grid),
-        "mask_net": mask,
+        "mask_net": MetaTensor(mask, affine=torch.eye(4) * GRID_MM),
         "ground_truth_net": ground_truth,
         "other": torch.zeros(1),
     }
 
 
-def make(**options: Any) -> RandCropPaird:
-    settings = {"spacing_mm": 2.0, "sides": [SIDE], "voxel_mm": (1.5, 3.0), "single_prob": 0.0, "hardness": 1.0}
-    return RandCropPaird(KEYS, **settings | options)
+def make(keys: str | Sequence[str] = KEYS, **options: Any) -> RandCropPaird:
+    settings = {"sides": [SIDE], "network_mm": 2.0, "voxel_mm": (1.5, 3.0)}
+    settings |= {"fine_prob": 0.0, "fine_mm": (1.0, 1.8), "single_prob": 0.0, "hardness": 1.0}
+    return RandCropPaird(keys, **settings | options)
 
 
 def mismatch_hu(volumes: list[Tensor], ground_truth: Tensor) -> float:
@@ -84,6 +88,24 @@ def test_voxel_sizes_and_sides_are_those_asked_for() -> None:
     assert 1.5 <= min(sizes) < 1.7
     assert 2.7 < max(sizes) <= 3.0
     assert np.mean([abs(size - 2.0) <= 0.2 for size in sizes]) > 0.4
+
+
+def test_fine_crops_have_small_voxels_and_little_of_the_known_motion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rand_crop_pair, "WAVES_PROBABILITY", 0.0)
+    pair, transform = make_pair(), make(fine_prob=0.5)
+    pair["ground_truth_net"][:3] = SHIFT.view(3, 1, 1, 1)
+    transform.set_random_state(seed=0)
+    sizes_mm: dict[bool, list[float]] = {True: [], False: []}
+    left: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(60):
+        cropped = transform(pair)["ground_truth_net"]
+        sizes_mm[transform.is_fine].append(float(cropped[4].unique()))
+        left[transform.is_fine].append(float((cropped[:3].norm(dim=0) * cropped[4]).mean() / (2 * SHIFT.norm())))
+    assert 20 < len(sizes_mm[True]) < 40
+    assert 1.0 <= min(sizes_mm[True]) < max(sizes_mm[True]) <= 1.8
+    assert min(sizes_mm[False]) >= 1.5
+    assert max(left[True]) < 0.45  # at least 0.6 of it are undone
+    assert max(left[False]) == pytest.approx(1.0, abs=0.05)
 
 
 def test_the_ground_truth_of_a_zoomed_crop_is_in_its_own_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,10 +205,10 @@ def test_a_crop_lies_around_a_voxel_of_the_lungs() -> None:
         transform.set_random_state(seed=seed)
         transform.randomize(mask)
         assert float(mask[0][tuple(transform.centre_vox.long())]) == 1.0
-    transform.randomize(torch.zeros(1, *SHAPE))
+    transform.randomize(torch.zeros_like(mask))
     torch.testing.assert_close(transform.centre_vox, torch.tensor([27.5, 29.5, 31.5]))
 
 
 def test_another_number_of_keys_is_refused() -> None:
     with pytest.raises(ValueError, match=r"keys: expected the fixed scan, the moving scan and the mask, got \('a',\)"):
-        RandCropPaird("a", spacing_mm=2.0, sides=[16], voxel_mm=(1.5, 3.0), single_prob=0.0, hardness=1.0)
+        make(keys="a")
