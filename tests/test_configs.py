@@ -16,7 +16,9 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 
 import bundle
+from bundle.data import config_with
 from bundle.io import read_recipe
+from bundle.refusals import reason_of
 from bundle.transforms import NetworkGridd
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +119,17 @@ def test_a_config_is_run_from_any_folder_by_monai_s_command(name: str, word: str
     done = subprocess.run([*command, "--output_dir", "out"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, word in done.stderr.splitlines()[-1]) == (2, True), done.stderr[-2000:]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["spacing_mm", "network_spacing_mm"])
+@pytest.mark.parametrize("value", [900, 0.01])
+def test_voxels_beyond_the_limits_are_refused_before_the_pairs_are_looked_at(name: str, value: float) -> None:
+    steps = load("inference.json")["inference"]
+    parser = config_with(ROOT / "configs" / "inference.json", {name: value})
+    checks = range(steps.index("@recipe"), steps.index("@pairs"))
+    with pytest.raises(RuntimeError) as refused:
+        [parser.get_parsed_content(f"inference#{number}") for number in checks]
+    assert re.fullmatch(rf"{name}: expected [\d.]+ to 10 mm, got {value}", str(reason_of(refused.value)))
 
 
 def test_inference_prepares_scans_as_training_does_with_the_settings_of_the_recipe() -> None:
