@@ -70,8 +70,10 @@ def small_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lay_out(folder: Path, pair: Path) -> tuple[Path, Path]:
-    """A bundle and the studies of a server."""
+    """A bundle and the studies of a server, whose network runs once for a request that is not refined."""
     copy_bundle(folder / "bundle")
+    config = folder / "bundle" / "configs" / "inference.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_passes": 1, "antisymmetric": False}))
     (folder / "studies").mkdir()
     for name, key in (("inhale", "fixed"), ("exhale", "moving")):
         shutil.copy(pair / f"{key}.nii.gz", folder / "studies" / f"{name}.nii.gz")
