@@ -23,7 +23,7 @@ def check_voxel_mm(name: str, value: Any) -> None:
     low, high = LIMITS_MM[name.lstrip("-")]
     if value is None:
         return
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
+    if not isinstance(value, Real) or isinstance(value, bool) or not low <= float(value) <= high:
         raise ValueError(f"{name}: expected {low:g} to {high:g} mm, got {value!r:.80}")
 
 
