@@ -29,6 +29,7 @@ from bundle.io import (
 from bundle.refusals import reason_of
 from bundle.reports import SaveRegistrationd, registration_report
 from bundle.transforms import TimedCompose, inverse_transform, jacobian_on_grid, world_transform
+from bundle.voxel_size import check_voxels_mm
 
 ROOT = Path(bundle_root())
 CONFIG = ROOT / "configs" / "inference.json"
@@ -217,6 +218,7 @@ def _workflow(options: str, _: int) -> ConfigParser:
     unknown = set(given) - set(parser.config)
     if unknown:
         raise ValueError(f"options: no such id in configs/inference.json: {', '.join(sorted(unknown))}")
+    check_voxels_mm(given)
     parser.update(given)
     steps = parser.get_parsed_content("preprocessing").transforms
     in_memory = TimedCompose([step for step in steps if not isinstance(step, LoadImaged)])

@@ -56,7 +56,7 @@ def cohort(
         overwrite: also register finished pairs, in a folder of any version.
         refine: see `python -m scripts.register --help`.
         refine_budget_s: time limit of the instance optimisation, seconds; none by default.
-        spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
+        spacing_mm: voxel size of the grid that carries the field, 0.5 to 10 mm; 1.5 by default.
         weights: weights file of the network, with its recipe beside it; the released one by default.
         write: further results, separated by commas: displacement, inverse, dicom.
         maps: maps of lung function, separated by commas, or "all".
@@ -65,7 +65,9 @@ def cohort(
     if smooth_mm is not None and maps is None:
         raise ValueError(f"--smooth_mm: expected --maps, the maps that are smoothed, got {smooth_mm:g} mm without maps")
     from bundle.formats import check_files
+    from bundle.voxel_size import check_voxel_mm
 
+    check_voxel_mm("--spacing_mm", spacing_mm)
     check_files({}, {"weights": weights})
     quiet()
     from bundle.cohort.run import WorkerOptions, run_cohort

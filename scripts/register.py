@@ -53,7 +53,7 @@ def register(
             CPU cores; "network" fine-tunes a copy of the network on it, 20 s to 2 min, and gains less; "none" returns
             the network's field.
         refine_budget_s: time limit of the instance optimisation, seconds; none by default.
-        spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
+        spacing_mm: voxel size of the grid that carries the field, 0.5 to 10 mm; 1.5 by default.
         weights: weights file of the network, with its recipe beside it; the released one by default.
         write: further results, separated by commas: displacement (dense field on the grid of FIXED), inverse (on that
             of MOVING), dicom (of DICOM scans: the warped series and a Deformable Spatial Registration object).
@@ -68,7 +68,9 @@ def register(
     if smooth_mm is not None and maps is None:
         raise ValueError(f"--smooth_mm: expected --maps, the maps that are smoothed, got {smooth_mm:g} mm without maps")
     from bundle.formats import check_files
+    from bundle.voxel_size import check_voxel_mm
 
+    check_voxel_mm("--spacing_mm", spacing_mm)
     check_files(  # before the seconds that torch takes to load
         {"fixed": fixed, "moving": moving, "fixed_mask": fixed_mask, "moving_mask": moving_mask},
         {"fixed_landmarks": fixed_landmarks, "moving_landmarks": moving_landmarks, "weights": weights}

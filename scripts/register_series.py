@@ -52,7 +52,7 @@ def register_series(
         transitivity: how many pairs of neighbours are also registered directly, to compare.
         refine: instance optimisation: "field" (default), "network" or "none".
         refine_budget_s: time limit of each instance optimisation, seconds; none by default.
-        spacing_mm: voxel size of the grid that carries the fields, 1.5 by default.
+        spacing_mm: voxel size of the grid that carries the fields, 0.5 to 10 mm; 1.5 by default.
         weights: weights file of the network, with its recipe beside it; the released one by default.
         overwrite: also register the finished scans.
     """
@@ -63,7 +63,9 @@ def register_series(
     if dicom_series is not None and dicom is None:
         raise ValueError(f"--dicom_series: expected --dicom, the folder to choose series {dicom_series!r} from")
     from bundle.formats import check_files
+    from bundle.voxel_size import check_voxel_mm
 
+    check_voxel_mm("--spacing_mm", spacing_mm)
     check_files({"labels": labels, "fixed": fixed}, {"landmarks": landmarks, "weights": weights})
     quiet()
     from bundle.refusals import FAILED

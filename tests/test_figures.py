@@ -214,6 +214,7 @@ def change_digit(text: str, position: int) -> str:
 
 
 def test_metadata_names_the_error_on_every_data_set() -> None:
+    """Mean TRE, default settings: what the page of the benchmarks repeats too."""
     metrics = json.loads((ROOT / "configs" / "metadata.json").read_text())["eval_metrics"]
     of_data = {data: float(of_version(data, "0.7.0", "field")["tre_mean_mm"]) for data in VERSION_SETS}
     assert metrics == {f"tre_mm_{data}": round(value, 2) for data, value in of_data.items()}

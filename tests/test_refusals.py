@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.conftest import SyntheticPair
 
 ROOT = Path(__file__).parents[1]
 REGISTER = [sys.executable, "-m", "scripts.register"]
+HANGS_S = 120  # not a measure of speed
 MONAI = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_a_run_of_many_pairs_that_is_stopped_ends_within_seconds_and_leaves_nothing(
+def test_a_run_of_many_pairs_that_is_stopped_finishes_no_pair_and_leaves_nothing(
     synthetic_pair: Callable[..., SyntheticPair], tmp_path: Path
 ) -> None:
     """While one pair is registered, the next one is read in a thread."""
@@ -130,10 +130,8 @@ def test_a_run_of_many_pairs_that_is_stopped_ends_within_seconds_and_leaves_noth
     while b"instance optimisation" not in seen and (more := running.stderr.read1(4096)):
         seen += more
     running.send_signal(signal.SIGINT)
-    sent = time.monotonic()
-    rest = running.stderr.read().decode().replace("\r", "\n").splitlines()
-    assert running.wait() == STOPPED, rest
-    assert time.monotonic() - sent < 20  # on a busy machine
+    rest = running.communicate(timeout=HANGS_S)[1].decode().replace("\r", "\n").splitlines()
+    assert running.returncode == STOPPED, rest
     assert rest[-1] == "stopped"
     assert not any("Traceback" in line or "ERROR" in line for line in rest)
     assert [path.name for path in tmp_path.rglob("*")] == ["pairs.json"]

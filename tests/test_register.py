@@ -117,6 +117,13 @@ def test_an_unknown_option_is_refused(synthetic_pair: Callable[..., SyntheticPai
         register_pair(item["fixed"], item["moving"], options={"refinement": "none"})
 
 
+@pytest.mark.parametrize("name", ["spacing_mm", "network_spacing_mm"])
+def test_voxels_beyond_the_limits_are_refused(name: str, synthetic_pair: Callable[..., SyntheticPair]) -> None:
+    item = synthetic_pair().item
+    with pytest.raises(ValueError, match=rf"^{name}: expected [\d.]+ to 10 mm, got 900$"):
+        register_pair(item["fixed"], item["moving"], options={name: 900})
+
+
 def test_a_mask_on_another_grid_is_resampled_and_one_in_another_place_refused(
     synthetic_pair: Callable[..., SyntheticPair], from_files: Registration
 ) -> None:

@@ -13,13 +13,14 @@ MODULES = sorted(path.relative_to(ROOT) for folder in ("bundle", "scripts") for 
 MAX_LINES = 250
 
 # What each part may import besides itself, in the order of the design: a part sees only those above it.
-FOUNDATION = {"geometry", "resample", "processors", "memory"}
+FOUNDATION = {"geometry", "resample", "processors", "memory", "voxel_size"}
 ALLOWED = {
     "geometry": set(),
     "resample": {"geometry"},
     "refusals": set(),
     "memory": set(),
     "processors": set(),  # without torch: it must load later
+    "voxel_size": set(),
     "formats": set(),  # without torch or ITK
     "io": FOUNDATION | {"formats"},
     "losses": FOUNDATION,  # a loss never builds a network

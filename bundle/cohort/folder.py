@@ -13,6 +13,7 @@ from bundle.data import as_given, bundle_root, config_with
 from bundle.data.pairs_to_register import REPORT
 from bundle.formats import read_json
 from bundle.io import atomic_path, make_folder
+from bundle.voxel_size import check_voxels_mm
 
 CONTRACT = "cohort.json"
 HIDDEN = ".cohort"  # holds what is not complete
@@ -28,8 +29,9 @@ Pair = Mapping[str, str]
 def contract_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """What all results of a folder have in common, by ids of `configs/inference.json` with other values.
 
-    Raises: FileNotFoundError, ValueError: what is wrong with the weights' recipe.
+    Raises: FileNotFoundError, ValueError: what is wrong with the weights' recipe, or with the voxels of the grid.
     """
+    check_voxels_mm(options)
     parser = config_with(CONFIG, options)
     recipe = parser.get_parsed_content("recipe")
     settings = {name: parser.get_parsed_content(name) for name in SETTINGS}

@@ -54,8 +54,6 @@ class RegistrationInferer(Inferer):
         if refine not in get_args(Refine):
             raise ValueError(f"refine: expected one of {get_args(Refine)}, got {refine!r}")
         self.seconds_by_step: dict[str, float] = {}
-        self.amp = amp
-        self.network_spacing_mm = network_spacing_mm
         self.instance_optimization = instance_optimization if refine == "field" else None
         self.network_fine_tuning = network_fine_tuning if refine == "network" else None
         if refine != "none" and self.instance_optimization is None and self.network_fine_tuning is None:
@@ -90,13 +88,13 @@ class RegistrationInferer(Inferer):
         region = None if mask is None else _plain(mask)
         if image.shape[1] == 3:
             image, region = image[:, :2], image[:, 2:]
-        voxel_mm = None if self.network_spacing_mm is None else _spacing_mm(inputs)
+        voxel_mm = None if self.passes.network_spacing_mm is None else _spacing_mm(inputs)
         self.seconds_by_step = {}
         started_s = time.perf_counter()
         if self.network_fine_tuning is not None:
             sides = self.passes.sides(image, voxel_mm, 0)
             seen, seen_region = resized(image, sides), None if region is None else resized(region, sides)
-            with torch.autocast(image.device.type, enabled=self.amp):
+            with torch.autocast(image.device.type, enabled=self.passes.amp):
                 network = self.network_fine_tuning(network, seen, seen_region)
             started_s = self._time("NetworkFineTuning", started_s)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bundle.formats import read_json
 from bundle.io.atomic import atomic_path
+from bundle.voxel_size import check_voxel_mm
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ def read_recipe(
         weights: the file, which is not read; see `check_weights`.
         network_spacing_mm, spatial_size, alignment: explicit settings. They replace the recipe's, with a warning where
             they differ from it.
-    Raises: FileNotFoundError if there is no recipe; ValueError if it is malformed or both `network_spacing_mm` and
-        `spatial_size` are given.
+    Raises: FileNotFoundError if there is no recipe; ValueError if it is malformed, for a `network_spacing_mm` beyond
+        `bundle.voxel_size.LIMITS_MM`, or if both it and `spatial_size` are given.
     """
     path = recipe_path(weights)
     if not path.is_file() and not Path(weights).is_file():
@@ -104,6 +105,7 @@ def read_recipe(
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path}: expected a recipe with {', '.join(sorted(FIELDS))}, got {found}")
     _check_content(path, content)
+    check_voxel_mm("network_spacing_mm", network_spacing_mm)
     if network_spacing_mm is not None and spatial_size is not None:
         raise ValueError("expected network_spacing_mm or spatial_size, got both")
     recipe = Recipe(**content)

@@ -61,11 +61,25 @@ class CostVolume(nn.Module):
             if not is_exported:
                 costs: Tensor = _MeanProducts.apply(fixed.contiguous(), padded.contiguous(), self._offsets())
                 return costs
+        return self._stacked_costs(fixed, padded)
+
+    def _stacked_costs(self, fixed: Tensor, padded: Tensor) -> Tensor:
+        """The same in operations that export formats know, for all neighbours along the last axis at a time.
+
+        Exporters take time with the square of the number of operations: minutes with a few for each neighbour.
+        """
         h, w, d = fixed.shape[2:]
-        return torch.stack(
-            [(fixed * padded[:, :, i : i + h, j : j + w, k : k + d]).mean(1) for i, j, k in self._offsets()],
-            dim=1,
-        )
+        radius = self.radius_vox
+        shifted = torch.stack([padded[:, :, :, :, k : k + d] for k in range(2 * radius + 1)], dim=1)
+        costs: list[Tensor] = []
+        for i in range(2 * radius + 1):
+            rows = shifted[:, :, :, i : i + h]
+            for j in range(2 * radius + 1):
+                reach = min(radius, self.reach_vox - abs(i - radius) - abs(j - radius))
+                if reach >= 0:
+                    near = rows[:, radius - reach : radius + reach + 1, :, :, j : j + w]
+                    costs.append((fixed.unsqueeze(1) * near).mean(2))
+        return torch.cat(costs, dim=1)
 
     def _offsets(self) -> list[tuple[int, int, int]]:
         """First voxel of each neighbour in the padded map, row-major."""

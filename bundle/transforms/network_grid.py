@@ -15,6 +15,7 @@ from torch import Tensor
 from bundle.geometry import apply_affine, spacing_mm
 from bundle.io import compact
 from bundle.resample import coarsen, sample_on_grid
+from bundle.voxel_size import check_voxel_mm
 
 MAX_VOXELS = 3_000_000  # 10 litres at 1.5 mm, more than lungs hold; 1.4 times the time of 6 litres
 SIDE_MULTIPLE = 16  # four levels of the pyramid, each at half the resolution of the previous one
@@ -102,7 +103,8 @@ class NetworkGridd(Transform):
         max_voxels: of the grid inside the fixed mask; the voxels of larger regions, such as whole images, grow.
         spatial_size: the grid's sides instead, multiples of 16: the lungs are resized; overrides `spacing_mm`.
         margin_mm: around the lungs on every side.
-    Raises: ValueError if neither of the two is given, or if the fixed mask of a pair is empty.
+    Raises: ValueError if neither of the two is given, for voxels beyond `bundle.voxel_size.LIMITS_MM`, or if the fixed
+        mask of a pair is empty.
     """
 
     def __init__(
@@ -118,8 +120,7 @@ class NetworkGridd(Transform):
             height, width, depth = spatial_size  # JSON gives a list
             self.grid = partial(resized_grid, spatial_size=(height, width, depth), margin_mm=margin_mm)
         elif spacing_mm is not None:
-            if not spacing_mm > 0:
-                raise ValueError(f"spacing_mm: expected the size of a voxel above 0 mm, got {spacing_mm:g}")
+            check_voxel_mm("spacing_mm", spacing_mm)
             self.grid = partial(
                 cubic_voxel_grid, grid_spacing_mm=spacing_mm, margin_mm=margin_mm, max_voxels=max_voxels
             )

@@ -31,7 +31,7 @@ def main(
             bundle's own folder is used.
         refine: instance optimisation: "field" (default), "network" or "none", see scripts.register.
         refine_budget_s: time limit of the instance optimisation, seconds; none by default.
-        spacing_mm: voxel size of the grid that carries the field, 1.5 by default.
+        spacing_mm: voxel size of the grid that carries the field, 0.5 to 10 mm; 1.5 by default.
     """
     folder = Path(output_dir)
     if not Path(input).is_dir():
@@ -39,7 +39,9 @@ def main(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{output_dir}: expected an empty folder for the results")
     from bundle.hosts.deploy.source import find_pair
+    from bundle.voxel_size import check_voxel_mm
 
+    check_voxel_mm("--spacing_mm", spacing_mm)
     pair = find_pair(Path(input), {"fixed": fixed_series, "moving": moving_series})  # before the SDK takes its seconds
     from bundle.hosts.deploy.application import RegistrationApp
     from bundle.quality import write_verdicts

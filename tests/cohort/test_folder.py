@@ -39,6 +39,12 @@ def test_the_contract_holds_version_weights_and_resolved_settings(contract: dict
     assert contract["results"] == {"write": ["displacement"], "maps": [], "smooth_mm": 4.0}
 
 
+@pytest.mark.parametrize("name", ["spacing_mm", "network_spacing_mm"])
+def test_voxels_beyond_the_limits_make_no_contract(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: expected [\d.]+ to 10 mm, got 900$"):
+        contract_of({name: 900})
+
+
 def test_a_folder_is_claimed_once(contract: dict[str, Any], tmp_path: Path) -> None:
     claim(tmp_path, [], contract, overwrite=False)
     claim(tmp_path, [], contract, overwrite=False)

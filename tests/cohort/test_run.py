@@ -205,7 +205,7 @@ def disturbed(
 
     thread = threading.Thread(target=kill_the_first_and_remove)
     thread.start()
-    worker_options = WorkerOptions(workers=1, memory_gib=3.0, timeout_s=40.0)
+    worker_options = WorkerOptions(workers=1, memory_gib=3.0, timeout_s=25.0)
     assert run_cohort(listed, folder / "out", options=QUICK, worker_options=worker_options)
     thread.join()
     return folder / "out", killed
@@ -224,7 +224,7 @@ def test_a_worker_killed_amid_a_pair_costs_nothing_but_time(
     ("name", "words"),
     [
         ("huge", "out of memory (limit of a worker: 3 GiB)"),
-        ("endless", "took longer than the time limit of 40 s"),
+        ("endless", "took longer than the time limit of 25 s"),
         ("gone", "gone.nii.gz: no such file or folder"),
     ],
 )

@@ -93,7 +93,7 @@ def test_onnx_takes_the_exported_size_alone_unless_its_sides_are_freed(onnx_file
 @torch.no_grad()
 @pytest.mark.filterwarnings("ignore:.*dynamic_axes.*")
 def test_onnx_with_free_sides_takes_other_sizes(tmp_path: Path) -> None:
-    """On a network with a smaller neighbourhood: exporting the released one so takes minutes."""
+    """On a network with a smaller neighbourhood: exporting the released one so takes a minute."""
     arguments = {"channels": [16, 32, 64, 96], "radius_vox": 1, "neighbourhood": "cityblock"}
     network = RRN(**arguments).eval()  # type: ignore[arg-type]
     for head in (network.top_estimator.head, network.estimators[0].head, network.final_estimator.head):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -111,6 +112,13 @@ def test_both_kinds_of_grid_at_once_are_refused(tmp_path: Path) -> None:
     write_recipe(tmp_path / "model.pt", make_recipe())
     with pytest.raises(ValueError, match="expected network_spacing_mm or spatial_size, got both"):
         read_recipe(tmp_path / "model.pt", network_spacing_mm=2.0, spatial_size=[16, 16, 16])
+
+
+@pytest.mark.parametrize("size_mm", [900, 0.01, "wide"])
+def test_voxels_of_the_network_beyond_the_limits_are_refused(size_mm: Any, tmp_path: Path) -> None:
+    write_recipe(tmp_path / "model.pt", make_recipe())
+    with pytest.raises(ValueError, match=f"^network_spacing_mm: expected 1 to 10 mm, got {size_mm!r}$"):
+        read_recipe(tmp_path / "model.pt", network_spacing_mm=size_mm)
 
 
 def test_weights_of_another_recipe_are_refused(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def test_each_cost_is_the_mean_product_with_a_moving_voxel_of_the_neighbourhood(
             if 0 <= h < SHAPE[2] and 0 <= w < SHAPE[3] and 0 <= d < SHAPE[4]:
                 expected[(slice(None), n, *at)] = (fixed[(..., *at)] * warped[..., h, w, d]).mean(dim=1)
     torch.testing.assert_close(cost_volume(fixed, warped), expected)
+    for exported in (torch.jit.script(cost_volume), torch.jit.trace(cost_volume, (fixed, warped))):
+        torch.testing.assert_close(exported(fixed, warped), expected)
 
 
 def test_the_cost_is_greatest_where_moving_went() -> None:

@@ -84,6 +84,8 @@ def refusal(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
         (["--pair_timeout_s", "-5"], "--pair_timeout_s: expected a number above 0, got -5"),
         (["--shard", "11/10"], "--shard: expected a number and a count such as 3/10, got '11/10'"),
         (["--weights", "none.pt"], "none.pt: no such file (--weights)"),
+        (["--spacing_mm", "900"], "--spacing_mm: expected 0.5 to 10 mm, got 900.0"),
+        (["--spacing_mm", "0.01"], "--spacing_mm: expected 0.5 to 10 mm, got 0.01"),
         (["--smooth_mm", "2"], "--smooth_mm: expected --maps, the maps that are smoothed, got 2 mm without maps"),
     ],
 )

@@ -106,6 +106,18 @@ def test_the_series_of_a_disc_are_listed_before_the_reason(tmp_path: Path, capsy
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("size_mm", "shown"), [("900", "900.0"), ("0.01", "0.01"), ("-2", "-2.0"), ("0", "0.0")])
+def test_voxels_beyond_the_limits_are_refused_before_the_scans_are_looked_for(
+    size_mm: str, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--fixed", "none.nii", "--moving", "none.nii", "--output_dir", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stopped:
+        run(register, arguments=[*words, "--spacing_mm", size_mm])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [f"--spacing_mm: expected 0.5 to 10 mm, got {shown}"]
+    assert not (tmp_path / "out").exists()
+
+
 def test_smoothing_without_maps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--smooth_mm: expected --maps, the maps that are smoothed, got 2 mm without"):
         register("fixed.nii.gz", "moving.nii.gz", str(tmp_path / "out"), smooth_mm=2.0)

@@ -35,6 +35,7 @@ def affine_only(tmp_path: Path) -> list[str]:
         (["--moving", "a", "b", "--dicom", "d"], "expected either --moving (with or without --fixed) or --dicom"),
         (["--moving", "a", "--fixed", "b", "--reference", "a"], "--fixed: expected --moving, and no --reference"),
         (["--moving", "a", "b", "--dicom_series", "gated"], "--dicom_series: expected --dicom"),
+        (["--moving", "a", "b", "--spacing_mm", "900"], "--spacing_mm: expected 0.5 to 10 mm, got 900"),
         (["--moving", "a,b"], "a: no such file or folder"),
         (["--moving", "a", "b", "--labels", "missing.nii"], "missing.nii: no such file"),
     ],

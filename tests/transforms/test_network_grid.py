@@ -81,9 +81,9 @@ def test_sides_override_a_spacing_and_one_of_them_is_needed() -> None:
         NetworkGridd()
 
 
-@pytest.mark.parametrize("spacing_mm", [0.0, -1.0, float("nan")])
-def test_voxels_without_a_size_are_refused(spacing_mm: float) -> None:
-    with pytest.raises(ValueError, match="spacing_mm: expected the size of a voxel above 0 mm, got"):
+@pytest.mark.parametrize("spacing_mm", [0.0, -1.0, float("nan"), 0.01, 900.0])
+def test_voxels_without_a_size_or_beyond_the_limits_are_refused(spacing_mm: float) -> None:
+    with pytest.raises(ValueError, match=r"spacing_mm: expected 0\.5 to 10 mm, got"):
         NetworkGridd(spacing_mm=spacing_mm)
 
 

@@ -11,8 +11,7 @@ import pydicom
 
 from bundle.formats.dicom import find_volume, is_dicom
 from bundle.formats.dicom.series import find_series
-from bundle.geometry import spacing_mm
-from bundle.lung import find_lungs
+from bundle.lung import find_lungs, volume_ml
 from bundle.refusals import reason_of
 from bundle.series import Member
 from bundle.series.registration import read
@@ -123,8 +122,7 @@ def lungs_ml(candidates: Sequence[Candidate]) -> list[float]:
             if reason is None:
                 raise
             raise ValueError(reason) from error
-        voxel_ml = 0.0 if lungs is None else float(spacing_mm(lungs.affine.double()).prod()) / 1000
-        volumes.append(0.0 if lungs is None else int(lungs.as_tensor().count_nonzero()) * voxel_ml)
+        volumes.append(0.0 if lungs is None else volume_ml(lungs))
     return volumes
 
 

@@ -8,10 +8,10 @@ from typing import Any, get_args
 from bundle.data import FILE_KEYS, OPTION_KEYS
 from bundle.inferers.registration import Refine
 from bundle.io import check_system
+from bundle.voxel_size import check_voxel_mm
 
 NOT_OPTIONS = ("fixed", "displacement")  # the address names the fixed scan; no ground truth is needed
 TEXTS = (*(key for key in FILE_KEYS if key not in NOT_OPTIONS), *OPTION_KEYS)
-MAX_SPACING_MM = 20.0  # larger ones lose the lungs, and the grid of 900 mm voxels needs 3 TB
 EXPRESSIONS = ("$", "@", "%")  # MONAI's config parser executes or follows texts that begin so
 CHOICES: Mapping[str, Sequence[str]] = {
     "refine": get_args(Refine),
@@ -19,8 +19,9 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "result_dtype": ("uint8", "int16", "uint16", "float32", "float64"),
     "logging": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
+SPACING = "spacing_mm"
 SERVER_CHOICES = ("device", "model_filename")  # which values there are depends on the server
-NAMES = (*TEXTS, *CHOICES, *SERVER_CHOICES, "spacing_mm", "result_compress", "client_id")
+NAMES = (*TEXTS, *CHOICES, *SERVER_CHOICES, SPACING, "result_compress", "client_id")
 
 
 def check_options(options: Any, choices: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def check_options(options: Any, choices: Mapping[str, Sequence[str]]) -> dict[st
         for expected, is_right in _rules(name, choices):
             if not is_right(value):
                 raise ValueError(f"{name}: expected {expected}, got {_shown(value)}")
+    check_voxel_mm(SPACING, given.get(SPACING))
     if given.get("landmark_system"):
         check_system(given["landmark_system"])
     return given
@@ -49,8 +51,8 @@ def check_options(options: Any, choices: Mapping[str, Sequence[str]]) -> dict[st
 
 def _rules(name: str, choices: Mapping[str, Sequence[str]]) -> list[tuple[str, Callable[[Any], bool]]]:
     """What is expected of an option, each as text and check."""
-    if name == "spacing_mm":
-        return [(f"a length in mm above 0, at most {MAX_SPACING_MM:g}", _is_length)]
+    if name == SPACING:
+        return []
     if name == "result_compress":
         return [("true or false", lambda value: isinstance(value, bool))]
     if name in CHOICES or name in SERVER_CHOICES:
@@ -61,10 +63,6 @@ def _rules(name: str, choices: Mapping[str, Sequence[str]]) -> list[tuple[str, C
         ("a text without null characters", lambda value: "\0" not in value),
         (f"a text that does not begin with {', '.join(EXPRESSIONS)}", lambda value: not value.startswith(EXPRESSIONS)),
     ]
-
-
-def _is_length(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= MAX_SPACING_MM
 
 
 def _shown(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import shutil
@@ -18,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle.io import atomic_path, check_header, read_landmarks_mm
+from bundle.io import check_header, read_landmarks_mm
 from bundle.metrics import compute_tre_mm
 from bundle.processors import THREADS, WAIT_POLICY, usable_processors
 from bundle.reports.markdown import markdown_table
 from scripts.benchmark.methods import ROOT
 from scripts.benchmark.resources.process import Cost, run_measured
+from scripts.benchmark.resources.write import write_rows
 
 KINDS: dict[str, tuple[str, ...]] = {"default": (), "network only": ("--refine", "none")}
 TWO = "two at once"
@@ -81,7 +81,7 @@ def compare_speed(
                         number = 2 if kind == TWO else 1
                         measured = _measure(folder, command, directory / "logs" / label, pair, number)
                         runs.append(Run(pair["name"], kind, side, repeat, *measured))
-                        _write(directory, runs)
+                        write_rows(directory / "speed", runs, speed_markdown(runs), numbers=".6g")
     return runs
 
 
@@ -179,13 +179,3 @@ def speed_markdown(runs: Sequence[Run]) -> str:
 def _row(name: str, before: float | None, after: float | None, decimals: int) -> list[str]:
     cells = ["–" if value is None else f"{value:.{decimals}f}" for value in (before, after)]
     return [name, *cells, f"{after / before:.2f}" if before and after else "–"]
-
-
-def _write(directory: Path, runs: Sequence[Run]) -> None:
-    """After every run: a measurement that is stopped keeps what it has."""
-    with atomic_path(directory / "speed.csv") as path, path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Run._fields)
-        writer.writerows([*run[:4], *(f"{value:.6g}" for value in run[4:])] for run in runs)
-    with atomic_path(directory / "speed.md") as path:
-        path.write_text(speed_markdown(runs), encoding="utf-8")

@@ -52,7 +52,7 @@ from bundle.hosts.deploy.operators import RegistrationOperator
 arguments = {"app_context": None, "output_dir": Path(sys.argv[2]), "bundle_path": Path(sys.argv[1])}
 operator = RegistrationOperator(Fragment(), overrides={"spacing_mm": 4.0}, name="registration", **arguments)
 operator._init_config(["inference"])
-print(operator._inferer.network_spacing_mm, operator.parser["spacing_mm"])
+print(operator._inferer.passes.network_spacing_mm, operator.parser["spacing_mm"])
 operator._model_network = operator.parser.get_parsed_content("network_def")
 operator.predict(None, image=None, mask_net=None)
 """

@@ -14,7 +14,7 @@ def test_our_own_checks_are_bad_requests_also_inside_other_errors() -> None:
     wrapped = RuntimeError("applying transform")
     wrapped.__cause__ = caught.value
     for error in (caught.value, wrapped):
-        assert refusal(error) == (400, "spacing_mm: expected a length in mm above 0, at most 20, got 0")
+        assert refusal(error) == (400, "spacing_mm: expected 0.5 to 10 mm, got 0")
 
 
 def test_files_of_the_request_are_bad_requests_and_a_full_disk_is_the_servers() -> None:

@@ -70,8 +70,10 @@ def small_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lay_out(folder: Path, pair: Path) -> tuple[Path, Path]:
-    """A bundle and the studies of a server."""
+    """A bundle and the studies of a server, whose network runs once for a request that is not refined."""
     copy_bundle(folder / "bundle")
+    config = folder / "bundle" / "configs" / "inference.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_passes": 1, "antisymmetric": False}))
     (folder / "studies").mkdir()
     for name, key in (("inhale", "fixed"), ("exhale", "moving")):
         shutil.copy(pair / f"{key}.nii.gz", folder / "studies" / f"{name}.nii.gz")
@@ -102,7 +104,7 @@ def server(small_pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         ({"refine": "affine"}, "refine: expected one of none, field, network, got 'affine'"),
         ({"refine": "$__import__('os').mkdir('/tmp/executed')"}, "refine: expected one of"),
         ({"moving": "%/etc/passwd"}, "moving: expected a text that does not begin with $, @, %"),
-        ({"spacing_mm": -1}, "spacing_mm: expected a length in mm above 0"),
+        ({"spacing_mm": -1}, "spacing_mm: expected 0.5 to 10 mm, got -1"),
         ({"landmark_system": "mni", **GOOD}, "landmark_system: expected one of"),
         ({"moving": "unknown"}, "moving: unknown: no id of the datastore, and no path in the folders"),
         ([1], "params: expected a JSON object"),

@@ -32,6 +32,12 @@ def test_a_missing_input_is_refused_and_leaves_no_folder(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+def test_voxels_beyond_the_limits_are_refused_before_the_series_are_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^--spacing_mm: expected 0\.5 to 10 mm, got 900$"):
+        main(str(tmp_path), str(tmp_path / "out"), spacing_mm=900)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("option", ["--fixed_series", "--fixed"])
 def test_the_series_of_the_folder_are_listed_before_monai_deploy_is_imported(option: str, tmp_path: Path) -> None:
     write_series(tmp_path / "scans", SeriesDescription="in")

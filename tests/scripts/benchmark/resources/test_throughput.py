@@ -53,8 +53,8 @@ def test_the_table_holds_medians_and_their_ratios(tmp_path: Path) -> None:
 def test_the_documents_repeat_the_measured_table() -> None:
     with (DOCS / "benchmarks" / "throughput.csv").open() as file:
         runs = [
-            Run(crew, int(number), int(pairs), *map(float, figures))
-            for crew, number, pairs, *figures in list(csv.reader(file))[1:]
+            Run(workers, int(number), int(pairs), *map(float, figures))
+            for workers, number, pairs, *figures in list(csv.reader(file))[1:]
         ]
     assert throughput_markdown(runs) in (DOCS / "scale.md").read_text()
-    assert max(run.overhead_s for run in runs if run.crew.startswith("1 worker")) <= 0.02
+    assert max(run.overhead_s for run in runs if run.workers.startswith("1 worker")) <= 0.02
