@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,14 @@ def finished_rows(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, An
             _refuse(file, key, wanted.get(key), files.get(key))
         rows.append(row | {"name": pair["name"]})
     return rows
+
+
+def remove_results(folder: Path, pairs: Sequence[Pair]) -> None:
+    """Remove the results of pairs that are registered again: none counts as one of the new run, if that ends early."""
+    for pair in pairs:
+        place = folder / pair["name"]
+        (place / REPORT).unlink(missing_ok=True)  # first: without it, a folder is incomplete
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _refuse(file: Path, key: str, wanted: Any, found: Any) -> None:

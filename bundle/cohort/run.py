@@ -7,7 +7,7 @@ import errno
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bundle.cohort.estimate import estimate, free_bytes, look_at
-from bundle.cohort.folder import HIDDEN, claim, contract_of, finished_rows
+from bundle.cohort.folder import HIDDEN, claim, contract_of, finished_rows, remove_results
 from bundle.cohort.progress import Progress
 from bundle.cohort.registrar import PairRegistrar
 from bundle.cohort.row import NOT_REGISTERED, row_of_failure
@@ -26,6 +26,7 @@ from bundle.cohort.status import Status, read_status
 from bundle.cohort.summary import summary_markdown, write_summary
 from bundle.cohort.worker import Handle
 from bundle.cohort.worker_pool import Result, WorkerPool
+from bundle.data.pairs_to_register import REPORT
 from bundle.io import atomic_path, make_folder
 from bundle.io.atomic import locked_folder
 from bundle.quality import write_verdicts
@@ -127,18 +128,20 @@ def run_cohort(
     work = folder / HIDDEN / stem
     work.mkdir(parents=True, exist_ok=True)
     with locked_folder(work):
-        finished = [] if overwrite else finished_rows(folder, items, contract)
+        if overwrite:
+            remove_results(folder, items)
+        finished = finished_rows(folder, items, contract)
         names = {row["name"] for row in finished}
         todo = [item for item in items if item["name"] not in names]
         log.info("%s: %d of %d pairs are finished", folder, len(finished), len(items))
         for left in work.iterdir():  # of a run that was killed
             shutil.rmtree(left, ignore_errors=True)
-        make = partial(PairRegistrar, dict(options), folder, work, overwrite)
+        make = partial(PairRegistrar, dict(options), folder, work)
         with Status(folder / stem, finished) as status:
             if todo:
                 with worker_options.session():
                     work_on(todo, worker_options.pool(make), status, folder)
-    return finish(folder)
+    return finish(folder, [item["name"] for item in found])
 
 
 def work_on(items: Sequence[Mapping[str, Any]], pool: WorkerPool, status: Status, folder: Path) -> None:
@@ -168,17 +171,22 @@ def row_of(result: Result) -> dict[str, Any]:
     return row | {"worker": result.worker, "host": result.host}
 
 
-def finish(folder: Path) -> bool:
-    """Write index, verdicts and summary of all that is in a folder; whether a pair has failed, or has no result."""
+def finish(folder: Path, names: Collection[str]) -> bool:
+    """Write index, verdicts and summary of all that is in a folder; whether a pair has failed, or has no result.
+
+    Args:
+        names: of the list, of which those without a result are reported; of others, a failure is history.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for file in sorted(folder.glob(f"{STATUS}*.jsonl")):  # of all shards
         for row in read_status(file):
-            if row["verdict"] != NOT_REGISTERED or rows.get(row["name"], row)["verdict"] == NOT_REGISTERED:
+            has_result = (folder / row["name"] / REPORT).is_file()
+            if has_result == (row["verdict"] != NOT_REGISTERED) and (has_result or row["name"] in names):
                 rows[row["name"]] = row
     missing = {name: str(row["reason"]) for name, row in rows.items() if row["verdict"] == NOT_REGISTERED}
     summary = write_summary(folder, list(rows.values()))
     log.info("%s", summary_markdown(summary))
-    if len(missing) < len(rows):
+    if rows:
         log.info("%s: written", write_index(folder, missing))
     has_failed = write_verdicts([], folder)
     return has_failed or bool(missing)

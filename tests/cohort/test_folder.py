@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bundle import __version__
-from bundle.cohort.folder import CONTRACT, claim, contract_of, finished_rows
+from bundle.cohort.folder import CONTRACT, claim, contract_of, finished_rows, remove_results
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,13 @@ def test_a_finished_pair_with_other_settings_is_refused(contract: dict[str, Any]
     write_report(tmp_path / "a", contract, files, settings=contract["settings"] | {"refine": "none"})
     with pytest.raises(ValueError, match=r"a/report\.json: expected refine field, found none; name another"):
         finished_rows(tmp_path, [{"name": "a", **files}], contract)
+
+
+def test_results_that_are_registered_again_are_removed_and_no_others(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").touch()
+        (tmp_path / name / "warped.nii.gz").touch()
+    remove_results(tmp_path, [{"name": "a"}, {"name": "new"}])
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert len([*(tmp_path / "b").iterdir()]) == 2

@@ -28,6 +28,12 @@ def test_a_byte_order_mark_and_quotes_are_read(tmp_path: Path) -> None:
     assert pair["fixed"] == str(tmp_path / "f, 1.nii")
 
 
+def test_only_line_breaks_outside_of_quotes_end_a_row(tmp_path: Path) -> None:
+    text = 'name,fixed,moving,note\ra\u2028b\x85,f\x0b.nii,m.nii,"two\nlines"\r\r'
+    (pair,) = read_table(write(tmp_path, text))
+    assert pair == {"name": "a\u2028b", "fixed": str(tmp_path / "f\x0b.nii"), "moving": str(tmp_path / "m.nii")}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
