@@ -100,7 +100,7 @@ class TrainingCheckpoint:
         self.directory = Path(directory)
         self.state = {**state, "recipe": recipe_saver}
         self.recipe_saver = recipe_saver
-        self.record = RunRecord(recipe_saver)
+        self.record = RunRecord(recipe_saver, getattr(state.get("validation"), "evaluator", None))
         self.interval = interval
         self.resume = resume
         self.map_location = map_location
@@ -137,8 +137,11 @@ class TrainingCheckpoint:
             except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
                 log.warning("%s: unreadable, trying an earlier checkpoint (%s)", path, error)
                 continue
-            self.record.check(path, content, self.state.get("optimizer"))
             state = {name: part for name, part in self.state.items() if name != RUN}
+            missing = [name for name in state if not isinstance(content, Mapping) or name not in content]
+            if missing:
+                raise ValueError(f"{path}: expected a checkpoint of this training, found none of {', '.join(missing)}")
+            self.record.check(path, content, self.state.get("optimizer"))
             CheckpointLoader(str(path), state, map_location=self.map_location)(engine)
             log.info("%s: resuming after epoch %d", path, engine.state.epoch)
             return

@@ -294,6 +294,13 @@ def test_the_loss_scale_of_mixed_precision_survives(tmp_path: Path, scale: float
     assert resumed.trainer.scaler.get_scale() == (scale or 64.0)
 
 
+@pytest.mark.parametrize("content", [{"network": {}}, [1, 2]])
+def test_a_file_that_is_no_checkpoint_is_named_with_what_it_lacks(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "checkpoint_epoch=3.pt")
+    with pytest.raises(ValueError, match=r"checkpoint_epoch=3\.pt: expected a checkpoint of this .*optimizer, valid"):
+        make_run(tmp_path, resume=True).trainer.run()
+
+
 def test_a_checkpoint_of_another_network_is_an_error(tmp_path: Path) -> None:
     make_run(tmp_path, max_epochs=2).trainer.run()
     path = tmp_path / "checkpoint_epoch=2.pt"
