@@ -83,12 +83,8 @@ class PairRegistrar:
         return row_of_report(report) | {"seconds": round(time.perf_counter() - start, 3)}
 
     def _build(self) -> ConfigParser:
-        """The workflow, with its weights loaded."""
-        one = Dataset([{}])  # pairs come preprocessed; the evaluator counts them
-        parser = config_with(CONFIG, {**self.options, "dataset": one})
-        parser.get_parsed_content("weights_loader")(parser.get_parsed_content("evaluator"))
-        self._parser = parser
-        return parser
+        self._parser = build_workflow(self.options)
+        return self._parser
 
     def _take(self, pair: Mapping[str, str], preprocessing: Compose) -> dict[str, Any]:
         """The pair as it was read ahead, or read now."""
@@ -105,6 +101,18 @@ class PairRegistrar:
         if DICOM in (self.options.get("write") or ()):
             find_sources({key: pair[key] for key in SCANS}, {key: pair.get(f"{key}_series") for key in SCANS})
         return preprocessing({**pair, "given": as_given(pair)}, 0, 1)
+
+
+def build_workflow(options: Mapping[str, Any]) -> ConfigParser:
+    """The workflow of `configs/inference.json` without pairs, with its weights loaded.
+
+    Raises: FileNotFoundError, ValueError: what is wrong with an option or the weights.
+    """
+    one = Dataset([{}])  # pairs come preprocessed; the evaluator counts them
+    parser = config_with(CONFIG, {**options, "dataset": one})
+    parser.get_parsed_content("weights_loader")(parser.get_parsed_content("evaluator"))
+    parser.get_parsed_content("preprocessing")
+    return parser
 
 
 def publish(work: Path, folder: Path) -> None:

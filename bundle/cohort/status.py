@@ -13,6 +13,8 @@ from typing import Any
 from bundle.cohort.row import COLUMNS
 from bundle.io import atomic_path
 
+STATUS = "status"  # stem of the files of all shards
+
 
 class Status:
     """STEM.jsonl, the log of all runs, and STEM.csv, the latest row of every pair; both are written as pairs end.

@@ -97,8 +97,8 @@ class RecipeSaver:
             for key, value in self.earlier.get(case["name"], hashes).items():
                 if hashes.get(key) != value:
                     raise ValueError(
-                        f"pair {case['name']!r}: the {key.removesuffix('_sha256')} scan is not the one that the resumed "
-                        "run was trained on; give another scan another name, or start a new run (--resume false)"
+                        f"pair {case['name']!r}: the {key.removesuffix('_sha256')} scan is not the one that the "
+                        "resumed run was trained on; give it another name, or start a new run (--resume false)"
                     )
             self.pairs[case["name"]] = hashes
 

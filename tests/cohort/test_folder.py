@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bundle import __version__
-from bundle.cohort.folder import CONTRACT, claim, contract_of, finished_rows, remove_results
+from bundle.cohort.folder import CONTRACT, claim, contract_of, emptied, finished_rows, remove_results
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,16 @@ def test_results_that_are_registered_again_are_removed_and_no_others(tmp_path: P
     remove_results(tmp_path, [{"name": "a"}, {"name": "new"}])
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert len([*(tmp_path / "b").iterdir()]) == 2
+
+
+def test_what_stopped_runs_left_is_removed_before_and_after(tmp_path: Path) -> None:
+    def run_and_stop() -> None:
+        with emptied(tmp_path):
+            assert not any(tmp_path.iterdir())
+            (tmp_path / "of this run" / "part").mkdir(parents=True)
+            raise KeyboardInterrupt
+
+    (tmp_path / "of a killed run" / "part").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_and_stop()
+    assert not any(tmp_path.iterdir())

@@ -32,17 +32,16 @@ def _describe(name: str, part: Any, found: dict[str, Any], depth: int) -> None:
         return
     if depth == 0:
         return
+    inner: Mapping[Any, Any] = {}
     if isinstance(part, Mapping):
-        inner = part.items()
+        inner = part
     elif isinstance(part, (list, tuple)):
-        inner = dict(enumerate(part)).items()
+        inner = dict(enumerate(part))
+    elif hasattr(part, "__qualname__"):  # a function or a class
+        found[name] = part.__qualname__
     elif callable(part) and hasattr(part, "__dict__"):
-        kind = part if hasattr(part, "__qualname__") else type(part)  # a function, or an object
-        found[name] = kind.__qualname__
-        modules = part.named_children() if isinstance(part, nn.Module) else ()
-        inner = (vars(part) | dict(modules)).items() if kind is not part else ()
-    else:
-        return
-    for key, value in inner:
+        found[name] = type(part).__qualname__
+        inner = vars(part) | dict(part.named_children() if isinstance(part, nn.Module) else ())
+    for key, value in inner.items():
         if not str(key).startswith("_") and key not in NOT_SETTINGS:
             _describe(f"{name}.{key}", value, found, depth - 1)
