@@ -23,6 +23,7 @@ FAULTS: Mapping[str, Callable[[str], object]] = {  # of the name of a pair
     "begin with a dot": lambda name: name.startswith("."),
     "be a file of the cohort": OWN_FILES.fullmatch,
     "hold control characters": lambda name: any(ord(character) < 32 for character in name),
+    "hold half characters": lambda name: any("\ud800" <= character <= "\udfff" for character in name),
     f"have more than {MAX_BYTES} bytes": lambda name: len(os.fsencode(name)) > MAX_BYTES,
 }
 

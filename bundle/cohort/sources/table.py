@@ -45,6 +45,8 @@ def read_table(file: Path) -> list[dict[str, str]]:
     try:
         for row in reader:
             where = f"{file}, line {reader.line_num}"
+            if None not in row and not "".join(filter(None, row.values())).strip():
+                continue  # nothing but blanks
             if None in row or None in row.values():
                 raise ValueError(f"{where}: expected {len(columns)} cells, as in the first line")
             cells = {key: value.strip() for key, value in row.items() if key in COLUMNS and value.strip()}

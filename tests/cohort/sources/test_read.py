@@ -47,6 +47,7 @@ def test_a_folder_of_dicom_studies_gives_a_study_for_each_subfolder(tmp_path: Pa
         ("p.csv", "name,fixed,moving\nindex.html,f,m\n", r"'index\.html' becomes a folder and cannot be a file of the"),
         ("p.csv", f"name,fixed,moving\n{'ä' * 101},f,m\n", r"becomes a folder and cannot have more than 200 bytes"),
         ("p.csv", 'name,fixed,moving\n"a\nb",f,m\n', r"'a\\nb' becomes a folder and cannot hold control characters"),
+        ("p.json", json.dumps({"test": [PAIR | {"name": "\ud800"}]}), r"becomes a folder and cannot hold half charact"),
         ("p.json", "{", r"p\.json"),
     ],
 )

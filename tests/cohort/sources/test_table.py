@@ -15,8 +15,8 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_columns_are_found_by_name_in_any_order_and_empty_cells_are_not_given(delimiter: str, tmp_path: Path) -> None:
-    lines = ["moving|name|fixed|fixed_series|moving_mask|note", "m.nii|one|/f.nii|1.2.3#30||looks well", "|||||"]
-    lines += [" m 2.nii |20240115|sub/f.nii|||"]
+    lines = ["moving|name|fixed|fixed_series|moving_mask|note", "m.nii|one|/f.nii|1.2.3#30||looks well", "|||||", ""]
+    lines += [" m 2.nii |20240115|sub/f.nii|||", "  ", " | "]
     one, two = read_table(write(tmp_path, "\n".join(lines).replace("|", delimiter) + "\n"))
     assert one == {"name": "one", "fixed": "/f.nii", "moving": str(tmp_path / "m.nii"), "fixed_series": "1.2.3#30"}
     assert two["name"] == "20240115"
