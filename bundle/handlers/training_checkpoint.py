@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import ignite.distributed as idist
 import torch
@@ -133,8 +134,8 @@ class TrainingCheckpoint:
             return
         for path in paths:
             try:
-                content = torch.load(path, map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+                content = _read(path)
+            except (RuntimeError, EOFError, OSError, BadZipFile, pickle.UnpicklingError) as error:
                 log.warning("%s: unreadable, trying an earlier checkpoint (%s)", path, error)
                 continue
             state = {name: part for name, part in self.state.items() if name != RUN}
@@ -155,6 +156,15 @@ class TrainingCheckpoint:
                 path.unlink()
             for path in set(self.directory.glob(RECIPES)) - {recipe_path(path) for path in by_age[-NUM_KEPT:]}:
                 path.unlink()  # of checkpoints that the saver has removed
+
+
+def _read(path: Path) -> Any:
+    """The content of a checkpoint. Raises: BadZipFile if bytes are missing or changed, which PyTorch does not see."""
+    with ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged is not None:
+        raise BadZipFile(f"the checksum of {damaged} is wrong")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _epoch(path: Path) -> int:

@@ -245,7 +245,10 @@ def test_an_unreadable_checkpoint_is_passed_over_with_a_warning(
     killed = tmp_path / "killed"
     kill_in_epoch(make_run(killed), 5)
     newest = killed / "checkpoint_epoch=4.pt"
-    for damaged in (b"", newest.read_bytes()[:-2000], b"\x80\x02garbage"):
+    whole, weight = newest.read_bytes(), torch.load(newest, weights_only=True)["network"]["0.weight"].numpy().tobytes()
+    assert weight in whole
+    zeroed, flipped = (whole.replace(weight, other + weight[len(other) :]) for other in (bytes(len(weight)), b"\x01"))
+    for damaged in (b"", whole[:-2000], b"\x80\x02garbage", zeroed, flipped):
         newest.write_bytes(damaged)
         caplog.clear()
         resumed = make_run(killed, resume=True, max_epochs=4)
