@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 from bundle import __version__
 from bundle.cohort.row import row_of_report
-from bundle.data import as_given, bundle_root, config_with
+from bundle.data import FILE_KEYS, as_given, bundle_root, config_with
 from bundle.data.pairs_to_register import REPORT
 from bundle.formats import read_json
 from bundle.io import atomic_path, make_folder
@@ -65,6 +66,19 @@ def check_contract(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, A
     for key, wanted in contract.items():
         if found.get(key) != wanted:
             _refuse(file, key, wanted, found.get(key))
+
+
+def check_apart(folder: Path, pairs: Sequence[Pair]) -> None:
+    """Check that no file of a pair lies in a result folder, which is replaced as a whole. Raises: ValueError."""
+    names, root = {pair["name"] for pair in pairs}, Path(os.path.realpath(folder))
+    for pair in pairs:
+        for key in FILE_KEYS:
+            place = Path(os.path.realpath(pair.get(key, "/")))
+            if place.is_relative_to(root) and {*place.relative_to(root).parts[:1]} & names:
+                raise ValueError(
+                    f"pair {pair['name']!r}: {pair[key]}: lies in the folder of a result, which replaces all in it; "
+                    "name another --output_dir"
+                )
 
 
 def finished_rows(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,16 @@ from typing import Any
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bundle.cohort.estimate import estimate, free_bytes, look_at
-from bundle.cohort.folder import HIDDEN, check_contract, claim, contract_of, emptied, finished_rows, remove_results
+from bundle.cohort.folder import (
+    HIDDEN,
+    check_apart,
+    check_contract,
+    claim,
+    contract_of,
+    emptied,
+    finished_rows,
+    remove_results,
+)
 from bundle.cohort.progress import Progress
 from bundle.cohort.registrar import PairRegistrar, build_workflow
 from bundle.cohort.row import NOT_REGISTERED, row_of_failure
@@ -111,6 +120,7 @@ def run_cohort(
     """
     found, studies = read_cohort(pairs)
     items, folder, contract = take_shard(found, shard), Path(output_dir).absolute(), contract_of(options)
+    check_apart(folder, found)
     build_workflow(options)  # what is wrong with them is known before anything is written
     stem = STATUS if shard is None else f"{STATUS}_{shard.strip().replace('/', '_of_')}"
     if studies:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bundle import __version__
-from bundle.cohort.folder import CONTRACT, claim, contract_of, emptied, finished_rows, remove_results
+from bundle.cohort.folder import CONTRACT, check_apart, claim, contract_of, emptied, finished_rows, remove_results
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,14 @@ def test_what_stopped_runs_left_is_removed_before_and_after(tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         run_and_stop()
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["fixed", "moving_mask"])
+def test_files_of_a_pair_in_the_folder_of_a_result_are_refused(key: str, tmp_path: Path) -> None:
+    out, scan = tmp_path / "out", str(tmp_path / "way" / "a" / "scan.nii")
+    pairs = [{"name": "b", "fixed": "/f.nii", "moving": "/m.nii"}, {"name": "a", "fixed": "/f.nii", "moving": "/m.nii"}]
+    (out / "a").mkdir(parents=True)
+    (tmp_path / "way").symlink_to(out)
+    check_apart(out, [*pairs, {"name": "c", "fixed": str(out / "scans" / "a" / "c.nii"), "moving": str(out / "a.nii")}])
+    with pytest.raises(ValueError, match=r"^pair 'b': .*/way/a/scan\.nii: lies in the folder of a result, which repl"):
+        check_apart(out, [pairs[0] | {key: scan}, pairs[1]])
