@@ -72,8 +72,8 @@ def check_apart(folder: Path, pairs: Sequence[Pair]) -> None:
     """Check that no file of a pair lies in a result folder, which is replaced as a whole. Raises: ValueError."""
     names, root = {pair["name"] for pair in pairs}, Path(os.path.realpath(folder))
     for pair in pairs:
-        for key in FILE_KEYS:
-            place = Path(os.path.realpath(pair.get(key, "/")))
+        for key in pair.keys() & FILE_KEYS:
+            place = Path(os.path.realpath(pair[key]))
             if place.is_relative_to(root) and {*place.relative_to(root).parts[:1]} & names:
                 raise ValueError(
                     f"pair {pair['name']!r}: {pair[key]}: lies in the folder of a result, which replaces all in it; "

@@ -149,7 +149,7 @@ def run_cohort(
                 if todo:
                     make = partial(PairRegistrar, dict(options), folder, work)
                     work_on(todo, worker_options.pool(make), status, folder)
-    return finish(folder, [item["name"] for item in found])
+    return finish(folder, {item["name"] for item in found})
 
 
 def work_on(items: Sequence[Mapping[str, Any]], pool: WorkerPool, status: Status, folder: Path) -> None:
