@@ -65,6 +65,8 @@ def run(
             texts = {name for name, read in _readers(called).items() if read is str}
             renamed = _with_lists(renamed, {name for name, read in _readers(called).items() if read is json.loads})
             renamed = _with_values(renamed, set(accepted), texts)
+            if not HELP & set(given):
+                _check_known(renamed[isinstance(component, Mapping) :], list(accepted))
         fire.Fire(component, renamed + words[end:])
 
 
@@ -146,6 +148,27 @@ def _with_lists(words: Sequence[str], lists: set[str]) -> list[str]:
             raise ValueError(f"{name}: expected one or more values, got {','.join(values) or 'none'}")
         joined.append(f"{name}={json.dumps(values)}")
     return joined
+
+
+def _check_known(words: Sequence[str], options: Sequence[str]) -> None:
+    """Look for what fire would find only after the command has run, perhaps for hours.
+
+    Args:
+        words: every text with its option as one, see `_with_values`.
+        options: of the command.
+    Raises: ValueError for an option that it does not have, or more words than it has options left.
+    """
+    flags = [_option(word) for word in words]
+    for word, name in zip(words, flags, strict=True):
+        is_known = name is None or {name, name.removeprefix("no")} & {*options}  # fire's --noflag is --flag false
+        if not is_known and not (len(str(name)) == 1 and [option[0] for option in options].count(str(name)) == 1):
+            expected = ", ".join(f"--{option}" for option in options)
+            raise ValueError(f"{word.partition('=')[0]}: no such option; expected one of {expected}")
+    is_value = [False, *(name is not None and "=" not in word for word, name in zip(words, flags, strict=True))]
+    further = [word for word, name, value in zip(words, flags, is_value, strict=False) if name is None and not value]
+    room = len(options) - len({*flags} - {None})
+    if len(further) > room:
+        raise ValueError(f"{further[room]}: one argument too many; values stand after their options")
 
 
 def _option(word: str) -> str | None:

@@ -53,7 +53,7 @@ def cohort(
         pair_timeout_s: seconds after which a pair is given up; no limit by default.
         shard: part of PAIRS that this run does, such as "3/10", for schedulers without Ray.
         dry_run: check the headers of all pairs and estimate hours and disk; register nothing.
-        overwrite: also register finished pairs, in a folder of any version.
+        overwrite: remove the results of all pairs, in a folder of any version, and register them again.
         refine: see `python -m scripts.register --help`.
         refine_budget_s: time limit of the instance optimisation, seconds; none by default.
         spacing_mm: voxel size of the grid that carries the field, 0.5 to 10 mm; 1.5 by default.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bundle import __version__
 from bundle.cohort.row import row_of_report
-from bundle.data import as_given, bundle_root, config_with
+from bundle.data import FILE_KEYS, as_given, bundle_root, config_with
 from bundle.data.pairs_to_register import REPORT
 from bundle.formats import read_json
 from bundle.io import atomic_path, make_folder
@@ -42,24 +45,42 @@ def contract_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def claim(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Write the contract to a folder, or check the one that is there, or the results if there is none.
+    """Write the contract to a folder, after `check_contract` unless its results are replaced."""
+    if not overwrite:
+        check_contract(folder, pairs, contract)
+    make_folder(folder)
+    with atomic_path(folder / CONTRACT) as path:
+        path.write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
+
+
+def check_contract(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, Any]) -> None:
+    """Compare a contract with the one in a folder, or with the results if there is none.
 
     Raises: ValueError if the folder holds results of another version, other weights or options.
     """
     file = folder / CONTRACT
-    if file.is_file() and not overwrite:
-        found = read_json(file, "contract of a cohort")
-        if not isinstance(found, dict):
-            raise ValueError(f"{file}: expected an object, got a {type(found).__name__}")
-        for key, wanted in contract.items():
-            if found.get(key) != wanted:
-                _refuse(file, key, wanted, found.get(key))
-        return
-    if not overwrite:
+    if not file.is_file():
         finished_rows(folder, pairs, contract)
-    make_folder(folder)
-    with atomic_path(file) as path:
-        path.write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
+        return
+    found = read_json(file, "contract of a cohort")
+    if not isinstance(found, dict):
+        raise ValueError(f"{file}: expected an object, got a {type(found).__name__}")
+    for key, wanted in contract.items():
+        if found.get(key) != wanted:
+            _refuse(file, key, wanted, found.get(key))
+
+
+def check_apart(folder: Path, pairs: Sequence[Pair]) -> None:
+    """Check that no file of a pair lies in a result folder, which is replaced as a whole. Raises: ValueError."""
+    names, root = {pair["name"] for pair in pairs}, Path(os.path.realpath(folder))
+    for pair in pairs:
+        for key in pair.keys() & FILE_KEYS:
+            place = Path(os.path.realpath(pair[key]))
+            if place.is_relative_to(root) and {*place.relative_to(root).parts[:1]} & names:
+                raise ValueError(
+                    f"pair {pair['name']!r}: {pair[key]}: lies in the folder of a result, which replaces all in it; "
+                    "name another --output_dir"
+                )
 
 
 def finished_rows(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -89,6 +110,29 @@ def finished_rows(folder: Path, pairs: Sequence[Pair], contract: Mapping[str, An
             _refuse(file, key, wanted.get(key), files.get(key))
         rows.append(row | {"name": pair["name"]})
     return rows
+
+
+def remove_results(folder: Path, pairs: Sequence[Pair]) -> None:
+    """Remove the results of pairs that are registered again: none counts as one of the new run, if that ends early."""
+    for pair in pairs:
+        place = folder / pair["name"]
+        (place / REPORT).unlink(missing_ok=True)  # first: without it, a folder is incomplete
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def emptied(folder: Path) -> Iterator[None]:
+    """Remove what a run that was killed has left in a folder, and in the end what this one has if it is stopped."""
+    _empty(folder)
+    try:
+        yield
+    finally:
+        _empty(folder)
+
+
+def _empty(folder: Path) -> None:
+    for left in folder.iterdir():
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _refuse(file: Path, key: str, wanted: Any, found: Any) -> None:

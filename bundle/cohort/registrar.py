@@ -34,14 +34,12 @@ class PairRegistrar:
         options: ids of `configs/inference.json` with other values.
         output_dir: folder for the result folders, on every machine.
         work_dir: folder on the same disk for what is not complete.
-        overwrite: replace complete folders.
     Raises: FileNotFoundError, ValueError: what is wrong with an option or the weights.
     """
 
     options: Mapping[str, Any]
     output_dir: Path
     work_dir: Path
-    overwrite: bool = False
     _parser: ConfigParser | None = field(default=None, init=False)
     _coming: tuple[str, Future] | None = field(default=None, init=False)
     _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
@@ -74,7 +72,7 @@ class PairRegistrar:
         try:
             evaluator.run()
             report = json.loads((work / REPORT).read_text())
-            publish(work, self.output_dir / pair["name"], overwrite=self.overwrite)
+            publish(work, self.output_dir / pair["name"])
         except BaseException:
             self._parser = None  # Ignite would go on with the run that was interrupted
             raise
@@ -85,12 +83,8 @@ class PairRegistrar:
         return row_of_report(report) | {"seconds": round(time.perf_counter() - start, 3)}
 
     def _build(self) -> ConfigParser:
-        """The workflow, with its weights loaded."""
-        one = Dataset([{}])  # pairs come preprocessed; the evaluator counts them
-        parser = config_with(CONFIG, {**self.options, "dataset": one})
-        parser.get_parsed_content("weights_loader")(parser.get_parsed_content("evaluator"))
-        self._parser = parser
-        return parser
+        self._parser = build_workflow(self.options)
+        return self._parser
 
     def _take(self, pair: Mapping[str, str], preprocessing: Compose) -> dict[str, Any]:
         """The pair as it was read ahead, or read now."""
@@ -109,12 +103,24 @@ class PairRegistrar:
         return preprocessing({**pair, "given": as_given(pair)}, 0, 1)
 
 
-def publish(work: Path, folder: Path, *, overwrite: bool) -> None:
+def build_workflow(options: Mapping[str, Any]) -> ConfigParser:
+    """The workflow of `configs/inference.json` without pairs, with its weights loaded.
+
+    Raises: FileNotFoundError, ValueError: what is wrong with an option or the weights.
+    """
+    one = Dataset([{}])  # pairs come preprocessed; the evaluator counts them
+    parser = config_with(CONFIG, {**options, "dataset": one})
+    parser.get_parsed_content("weights_loader")(parser.get_parsed_content("evaluator"))
+    parser.get_parsed_content("preprocessing")
+    return parser
+
+
+def publish(work: Path, folder: Path) -> None:
     """Move a complete result folder to its place, where it appears as a whole.
 
-    A complete folder that is already there stays, unless it is overwritten; an incomplete one is replaced.
+    A complete folder that is already there stays; an incomplete one is replaced.
     """
-    if (folder / REPORT).is_file() and not overwrite:
+    if (folder / REPORT).is_file():
         return
     if folder.exists():
         old = work.with_name(f"{work.name}.old")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import errno
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,25 +16,31 @@ from typing import Any
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bundle.cohort.estimate import estimate, free_bytes, look_at
-from bundle.cohort.folder import HIDDEN, claim, contract_of, finished_rows
+from bundle.cohort.folder import (
+    HIDDEN,
+    check_apart,
+    check_contract,
+    claim,
+    contract_of,
+    emptied,
+    finished_rows,
+    remove_results,
+)
 from bundle.cohort.progress import Progress
-from bundle.cohort.registrar import PairRegistrar
+from bundle.cohort.registrar import PairRegistrar, build_workflow
 from bundle.cohort.row import NOT_REGISTERED, row_of_failure
 from bundle.cohort.session import ray_session, room_for_workers
 from bundle.cohort.sources import BreathSorter, Study, read_cohort, take_shard, write_table
-from bundle.cohort.status import Status, read_status
-from bundle.cohort.summary import summary_markdown, write_summary
+from bundle.cohort.status import STATUS, Status, read_status
+from bundle.cohort.summary import finish
 from bundle.cohort.worker import Handle
 from bundle.cohort.worker_pool import Result, WorkerPool
 from bundle.io import atomic_path, make_folder
 from bundle.io.atomic import locked_folder
-from bundle.quality import write_verdicts
-from bundle.reports.html import write_index
 
 log = logging.getLogger(__name__)
 
-STATUS = "status"
-LIST, LEFT_OUT = "pairs.csv", "left_out.csv"
+LIST, LEFT_OUT = "pairs", "left_out"  # tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +119,9 @@ def run_cohort(
     Raises: FileNotFoundError, ValueError: what is wrong with the list, an option or the folder; OSError: a full disk.
     """
     found, studies = read_cohort(pairs)
-    folder = Path(output_dir).absolute()
-    items = take_shard(found, shard)
-    contract = contract_of(options)
+    items, folder, contract = take_shard(found, shard), Path(output_dir).absolute(), contract_of(options)
+    check_apart(folder, found)
+    build_workflow(options)  # what is wrong with them is known before anything is written
     stem = STATUS if shard is None else f"{STATUS}_{shard.strip().replace('/', '_of_')}"
     if studies:
         list_pairs(take_shard(studies, shard), items, folder, worker_options, stem)
@@ -123,22 +129,27 @@ def run_cohort(
     if dry_run:
         report_estimate(items, folder, contract, worker_options, stem)
         return False
-    claim(folder, items, contract, overwrite=overwrite)
-    work = folder / HIDDEN / stem
-    work.mkdir(parents=True, exist_ok=True)
-    with locked_folder(work):
-        finished = [] if overwrite else finished_rows(folder, items, contract)
-        names = {row["name"] for row in finished}
-        todo = [item for item in items if item["name"] not in names]
-        log.info("%s: %d of %d pairs are finished", folder, len(finished), len(items))
-        for left in work.iterdir():  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        make = partial(PairRegistrar, dict(options), folder, work, overwrite)
-        with Status(folder / stem, finished) as status:
-            if todo:
-                with worker_options.session():
+    if not overwrite:
+        check_contract(folder, items, contract)
+    is_done = not overwrite and len(finished_rows(folder, items, contract)) == len(items)
+    with nullcontext() if is_done else worker_options.session():
+        if not is_done:
+            worker_options.count()
+        claim(folder, items, contract, overwrite=overwrite)
+        work = folder / HIDDEN / stem
+        work.mkdir(parents=True, exist_ok=True)
+        with locked_folder(work):
+            if overwrite:
+                remove_results(folder, items)
+            finished = finished_rows(folder, items, contract)
+            names = {row["name"] for row in finished}
+            todo = [item for item in items if item["name"] not in names]
+            log.info("%s: %d of %d pairs are finished", folder, len(finished), len(items))
+            with emptied(work), Status(folder / stem, finished) as status:
+                if todo:
+                    make = partial(PairRegistrar, dict(options), folder, work)
                     work_on(todo, worker_options.pool(make), status, folder)
-    return finish(folder)
+    return finish(folder, {item["name"] for item in found})
 
 
 def work_on(items: Sequence[Mapping[str, Any]], pool: WorkerPool, status: Status, folder: Path) -> None:
@@ -166,22 +177,6 @@ def row_of(result: Result) -> dict[str, Any]:
     failure = row_of_failure(result.item["name"], answer.reason, round(answer.seconds, 3))
     row = dict(answer.row) if answer.kind == "done" else failure
     return row | {"worker": result.worker, "host": result.host}
-
-
-def finish(folder: Path) -> bool:
-    """Write index, verdicts and summary of all that is in a folder; whether a pair has failed, or has no result."""
-    rows: dict[str, dict[str, Any]] = {}
-    for file in sorted(folder.glob(f"{STATUS}*.jsonl")):  # of all shards
-        for row in read_status(file):
-            if row["verdict"] != NOT_REGISTERED or rows.get(row["name"], row)["verdict"] == NOT_REGISTERED:
-                rows[row["name"]] = row
-    missing = {name: str(row["reason"]) for name, row in rows.items() if row["verdict"] == NOT_REGISTERED}
-    summary = write_summary(folder, list(rows.values()))
-    log.info("%s", summary_markdown(summary))
-    if len(missing) < len(rows):
-        log.info("%s: written", write_index(folder, missing))
-    has_failed = write_verdicts([], folder)
-    return has_failed or bool(missing)
 
 
 def report_estimate(
@@ -234,9 +229,9 @@ def list_pairs(
     if left_out and not rows:
         raise ValueError(f"no study with an exhale and an inhale scan:\n{left_out[0][0]}: {left_out[0][1]}")
     suffix = stem.removeprefix(STATUS)
-    file = folder / f"{Path(LIST).stem}{suffix}.csv"
+    file, other = folder / f"{LIST}{suffix}.csv", folder / f"{LEFT_OUT}{suffix}.csv"
     write_table(file, sorted(rows, key=lambda row: row["name"]))
-    with atomic_path(folder / f"{Path(LEFT_OUT).stem}{suffix}.csv") as path, path.open("w", newline="") as stream:
+    with atomic_path(other) as path, path.open("w", newline="") as stream:
         csv.writer(stream).writerows([("name", "reason"), *sorted(left_out)])
     log.info("%d pairs, %d studies left out. Look at %s, then pass it as --pairs", len(rows), len(left_out), file)
     return file

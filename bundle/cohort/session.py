@@ -70,10 +70,24 @@ def ray_session(address: str | None, *, processors: int = 0) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Look whether anything listens at host:port: Ray itself would try for many minutes. Raises: OSError if not."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if separator and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    """Look whether Ray answers at host:port: Ray itself would try for many minutes, and then end the process.
+
+    Raises: OSError if nothing listens there, or not Ray.
+    """
+    place = address.removeprefix("ray://")
+    host, separator, port = place.rpartition(":")
+    if not (separator and port.isdecimal()):
+        return
+    socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    if os.environ.get("RAY_USE_TLS", "0") not in ("0", ""):  # answers those with its certificates only
+        return
+    import grpc
+
+    with grpc.insecure_channel(place, [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(KNOCK_S)
+        except grpc.FutureTimeoutError as error:
+            raise TimeoutError("what listens there does not answer as Ray does") from error
 
 
 def room_for_workers(threads: int, gpus: float | None) -> tuple[int, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,8 @@ from typing import Any
 
 from bundle.cohort.row import COLUMNS
 from bundle.io import atomic_path
+
+STATUS = "status"  # stem of the files of all shards
 
 
 class Status:
@@ -47,9 +50,13 @@ class Status:
             more: for the log only.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")  # to read; durations have their own clock
-        self._append({**row, "finished_at": now}, **more)
-        self._writer.writerow({**row, "finished_at": now})
-        self._table.flush()
+        try:
+            self._append({**row, "finished_at": now}, **more)
+            self._writer.writerow({**row, "finished_at": now})
+            self._table.flush()
+        except OSError as error:
+            error.filename = self._log.name  # an open file does not say which it is
+            raise
 
     def _append(self, row: Mapping[str, Any], **more: Any) -> None:
         self._log.write(json.dumps({name: row.get(name) for name in COLUMNS} | more) + "\n")
@@ -61,8 +68,9 @@ class Status:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._log.close()
-        self._table.close()
+        for file in (self._log, self._table):
+            with nullcontext() if error is None else suppress(OSError):  # a full disk has been said
+                file.close()
 
 
 def read_status(log: Path) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
-"""The summary of a cohort: how many pairs ended how, and how their figures are distributed."""
+"""The end of a cohort, index and summary: how many pairs ended how, and how their figures are distributed."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bundle.cohort.row import NOT_REGISTERED
+from bundle.cohort.status import STATUS, read_status
+from bundle.data.pairs_to_register import REPORT
 from bundle.io import atomic_path
+from bundle.quality import write_verdicts
 from bundle.quality.verdict import WORST_FIRST
+from bundle.reports.html import write_index
 from bundle.reports.markdown import markdown_table
+
+log = logging.getLogger(__name__)
 
 STEM = "summary"
 FIGURES = {
@@ -28,6 +35,27 @@ PERCENTILES = {"min": 0, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95,
 MAX_REASONS = 20
 BINS = 40
 DPI = 110
+
+
+def finish(folder: Path, names: Collection[str]) -> bool:
+    """Write index, verdicts and summary of all that is in a folder; whether a pair has failed, or has no result.
+
+    Args:
+        names: of the list, of which those without a result are reported; of others, a failure is history.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for file in sorted(folder.glob(f"{STATUS}*.jsonl")):  # of all shards
+        for row in read_status(file):
+            has_result = (folder / row["name"] / REPORT).is_file()
+            if has_result == (row["verdict"] != NOT_REGISTERED) and (has_result or row["name"] in names):
+                rows[row["name"]] = row
+    missing = {name: str(row["reason"]) for name, row in rows.items() if row["verdict"] == NOT_REGISTERED}
+    summary = write_summary(folder, list(rows.values()))
+    log.info("%s", summary_markdown(summary))
+    if rows:
+        log.info("%s: written", write_index(folder, missing))
+    has_failed = write_verdicts([], folder)
+    return has_failed or bool(missing)
 
 
 def write_summary(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

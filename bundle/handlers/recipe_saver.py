@@ -17,6 +17,7 @@ from torch import nn
 
 from bundle.io import Recipe, check_weights, weights_sha256, write_recipe
 
+HASHES = ("fixed_sha256", "moving_sha256")
 LICENCE = "Apache-2.0"
 
 
@@ -64,6 +65,7 @@ class RecipeSaver:
             file: hashlib.sha256((Path(bundle_root) / file).read_bytes()).hexdigest() for file in config_files
         }
         self.pairs: dict[str, dict[str, str]] = {}
+        self.earlier: dict[str, dict[str, str]] = {}
         self.saved_ns: dict[Path, int] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,8 +73,8 @@ class RecipeSaver:
         return {"pairs": self.pairs}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the pairs of an earlier run."""
-        self.pairs = dict(state["pairs"])
+        """Restore the pairs of an earlier run, which are still the same scans then."""
+        self.pairs, self.earlier = dict(state["pairs"]), dict(state["pairs"])
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""
@@ -91,7 +93,14 @@ class RecipeSaver:
 
     def _collect(self, engine: Engine) -> None:
         for case in engine.state.batch:  # MONAI's trainers leave it decollated
-            self.pairs[case["name"]] = {key: case[key] for key in ("fixed_sha256", "moving_sha256")}
+            hashes = {key: case[key] for key in HASHES}
+            for key, value in self.earlier.get(case["name"], hashes).items():
+                if hashes.get(key) != value:
+                    raise ValueError(
+                        f"pair {case['name']!r}: the {key.removesuffix('_sha256')} scan is not the one that the "
+                        "resumed run was trained on; give it another name, or start a new run (--resume false)"
+                    )
+            self.pairs[case["name"]] = hashes
 
     def _save(self, engine: Engine) -> None:
         if idist.get_world_size() > 1:

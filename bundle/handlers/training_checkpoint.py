@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import ignite.distributed as idist
 import torch
@@ -100,7 +101,7 @@ class TrainingCheckpoint:
         self.directory = Path(directory)
         self.state = {**state, "recipe": recipe_saver}
         self.recipe_saver = recipe_saver
-        self.record = RunRecord(recipe_saver)
+        self.record = RunRecord(recipe_saver, getattr(state.get("validation"), "evaluator", None))
         self.interval = interval
         self.resume = resume
         self.map_location = map_location
@@ -133,12 +134,15 @@ class TrainingCheckpoint:
             return
         for path in paths:
             try:
-                content = torch.load(path, map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+                content = _read(path)
+            except (RuntimeError, EOFError, OSError, BadZipFile, pickle.UnpicklingError) as error:
                 log.warning("%s: unreadable, trying an earlier checkpoint (%s)", path, error)
                 continue
-            self.record.check(path, content, self.state.get("optimizer"))
             state = {name: part for name, part in self.state.items() if name != RUN}
+            missing = [name for name in state if not isinstance(content, Mapping) or name not in content]
+            if missing:
+                raise ValueError(f"{path}: expected a checkpoint of this training, found none of {', '.join(missing)}")
+            self.record.check(path, content, self.state.get("optimizer"))
             CheckpointLoader(str(path), state, map_location=self.map_location)(engine)
             log.info("%s: resuming after epoch %d", path, engine.state.epoch)
             return
@@ -152,6 +156,15 @@ class TrainingCheckpoint:
                 path.unlink()
             for path in set(self.directory.glob(RECIPES)) - {recipe_path(path) for path in by_age[-NUM_KEPT:]}:
                 path.unlink()  # of checkpoints that the saver has removed
+
+
+def _read(path: Path) -> Any:
+    """The content of a checkpoint. Raises: BadZipFile if bytes are missing or changed, which PyTorch does not see."""
+    with ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged is not None:
+        raise BadZipFile(f"the checksum of {damaged} is wrong")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _epoch(path: Path) -> int:

@@ -73,6 +73,8 @@ class InstanceOptimization:
         self.rim_mm = rim_mm
         self.max_steps = list(steps)
         self.learning_rate_vox = learning_rate_vox
+        if time_budget_s is not None and time_budget_s < 0:
+            raise ValueError(f"refine_budget_s: expected seconds of 0 or more, got {time_budget_s:g}")
         self.time_budget_s = time_budget_s
 
     def __call__(

@@ -44,6 +44,8 @@ class NetworkFineTuning:
         self.max_steps = max_steps
         self.learning_rate = learning_rate
         self.crop_vox = crop_vox
+        if time_budget_s is not None and time_budget_s < 0:
+            raise ValueError(f"refine_budget_s: expected seconds of 0 or more, got {time_budget_s:g}")
         self.time_budget_s = time_budget_s
 
     def __call__(self, network: Network, image: Tensor, mask: Tensor | None = None) -> Network:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bundle import __version__
-from bundle.cohort.folder import CONTRACT, claim, contract_of, finished_rows
+from bundle.cohort.folder import CONTRACT, check_apart, claim, contract_of, emptied, finished_rows, remove_results
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +83,37 @@ def test_a_finished_pair_with_other_settings_is_refused(contract: dict[str, Any]
     write_report(tmp_path / "a", contract, files, settings=contract["settings"] | {"refine": "none"})
     with pytest.raises(ValueError, match=r"a/report\.json: expected refine field, found none; name another"):
         finished_rows(tmp_path, [{"name": "a", **files}], contract)
+
+
+def test_results_that_are_registered_again_are_removed_and_no_others(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").touch()
+        (tmp_path / name / "warped.nii.gz").touch()
+    remove_results(tmp_path, [{"name": "a"}, {"name": "new"}])
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert len([*(tmp_path / "b").iterdir()]) == 2
+
+
+def test_what_stopped_runs_left_is_removed_before_and_after(tmp_path: Path) -> None:
+    def run_and_stop() -> None:
+        with emptied(tmp_path):
+            assert not any(tmp_path.iterdir())
+            (tmp_path / "of this run" / "part").mkdir(parents=True)
+            raise KeyboardInterrupt
+
+    (tmp_path / "of a killed run" / "part").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_and_stop()
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["fixed", "moving_mask"])
+def test_files_of_a_pair_in_the_folder_of_a_result_are_refused(key: str, tmp_path: Path) -> None:
+    out, scan = tmp_path / "out", str(tmp_path / "way" / "a" / "scan.nii")
+    pairs = [{"name": "b", "fixed": "/f.nii", "moving": "/m.nii"}, {"name": "a", "fixed": "/f.nii", "moving": "/m.nii"}]
+    (out / "a").mkdir(parents=True)
+    (tmp_path / "way").symlink_to(out)
+    check_apart(out, [*pairs, {"name": "c", "fixed": str(out / "scans" / "a" / "c.nii"), "moving": str(out / "a.nii")}])
+    with pytest.raises(ValueError, match=r"^pair 'b': .*/way/a/scan\.nii: lies in the folder of a result, which repl"):
+        check_apart(out, [pairs[0] | {key: scan}, pairs[1]])

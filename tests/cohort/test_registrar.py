@@ -21,21 +21,16 @@ def write_folder(folder: Path, text: str, *, complete: bool = True) -> Path:
 
 def test_a_folder_moves_to_its_place_as_a_whole(tmp_path: Path) -> None:
     work = write_folder(tmp_path / "work" / "a.1", "new")
-    publish(work, tmp_path / "a", overwrite=False)
+    publish(work, tmp_path / "a")
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"transform.h5", "report.json"}
     assert not any((tmp_path / "work").iterdir())
 
 
-@pytest.mark.parametrize(
-    ("complete", "overwrite", "expected"),
-    [(True, False, "old"), (True, True, "new"), (False, False, "new"), (False, True, "new")],
-)
-def test_only_a_complete_folder_stays_unless_it_is_overwritten(
-    complete: bool, overwrite: bool, expected: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("complete", "expected"), [(True, "old"), (False, "new")])
+def test_only_a_complete_folder_stays(complete: bool, expected: str, tmp_path: Path) -> None:
     place = write_folder(tmp_path / "a", "old", complete=complete)
     (place / "of_old.txt").touch()
-    publish(write_folder(tmp_path / "work" / "a.1", "new"), place, overwrite=overwrite)
+    publish(write_folder(tmp_path / "work" / "a.1", "new"), place)
     assert (place / "transform.h5").read_text() == expected
     assert (place / "of_old.txt").exists() == (expected == "old")
     left = {path.name for path in (tmp_path / "work").iterdir()}

@@ -145,11 +145,29 @@ def test_shards_share_a_folder_index_and_summary(undisturbed: Path, tmp_path: Pa
         (tmp_path / f"pair_{number}").mkdir()
         report = (undisturbed / f"pair_{number}" / "report.json").read_text()
         (tmp_path / f"pair_{number}" / "report.json").write_text(report)
-    assert finish(tmp_path)
+    assert finish(tmp_path, [*(f"pair_{number}" for number in range(3)), "gone"])
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["pairs"], summary["distributions"]["lncc"]["pairs"]) == (4, 3)
     assert all(name in (tmp_path / "index.html").read_text() for name in ("pair_0", "pair_1", "pair_2", "gone"))
     assert len((tmp_path / "verdicts.csv").read_text().splitlines()) == 4
+
+
+def test_an_old_result_says_nothing_about_a_pair_that_failed_since(undisturbed: Path, tmp_path: Path) -> None:
+    log = (undisturbed / "status.jsonl").read_text()
+    failed = json.dumps({"name": "pair_0", "verdict": "not registered", "reason": "scan gone", "seconds": 0.1})
+    (tmp_path / "status.jsonl").write_text(f"{log}{failed}\n")
+    assert finish(tmp_path, ["pair_0"])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["pairs"], summary["verdicts"]["not registered"]) == (1, 1)
+    assert "<li>scan gone" in (tmp_path / "index.html").read_text()
+
+
+def test_a_failure_of_a_pair_that_left_the_list_is_history(undisturbed: Path, tmp_path: Path) -> None:
+    failed = json.dumps({"name": "mistyped", "verdict": "not registered", "reason": "no such file", "seconds": 0.1})
+    (tmp_path / "status.jsonl").write_text(f"{failed}\n" + (undisturbed / "status.jsonl").read_text())
+    (tmp_path / "pair_0").symlink_to(undisturbed / "pair_0")
+    assert not finish(tmp_path, ["pair_0", "pair_1"])
+    assert "mistyped" not in (tmp_path / "index.html").read_text()
 
 
 def test_dicom_studies_are_listed_to_look_at_and_the_list_is_a_cohort(

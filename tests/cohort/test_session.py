@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -64,6 +65,17 @@ def test_an_address_without_a_cluster_is_refused() -> None:
         ray_session("127.0.0.1:9"),
     ):
         pass
+
+
+def test_another_server_at_the_address_is_refused() -> None:
+    pytest.importorskip("ray", reason=REASON)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections and says nothing
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with (
+            pytest.raises(ConnectionError, match=rf"^--address {address}: .*does not answer as Ray"),
+            ray_session(address),
+        ):
+            pass
 
 
 BACKWARDS = """

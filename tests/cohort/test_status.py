@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bundle.cohort.row import COLUMNS
 from bundle.cohort.status import Status, read_status
+from tests.mounts import small_disk
 
 
 def row(name: str, verdict: str = "ok", **more: Any) -> dict[str, Any]:
@@ -61,3 +65,17 @@ def test_a_line_that_was_cut_short_is_left_out_and_what_it_said_is_taken_from_th
 
 def test_there_may_be_no_log(tmp_path: Path) -> None:
     assert read_status(tmp_path / "status.jsonl") == []
+
+
+def test_a_full_disk_names_the_status(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "40k"):
+        status = Status(tmp_path / "status")
+        subprocess.run(["dd", "if=/dev/zero", f"of={tmp_path}/ballast", "bs=1k"], capture_output=True, check=False)
+
+        def fill() -> None:
+            with status:
+                for number in range(100):  # what is left of the file's last page is still written
+                    status.add(row(f"pair_{number}", reason="x" * 100))
+
+        with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/status\.jsonl'"):
+            fill()

@@ -245,7 +245,10 @@ def test_an_unreadable_checkpoint_is_passed_over_with_a_warning(
     killed = tmp_path / "killed"
     kill_in_epoch(make_run(killed), 5)
     newest = killed / "checkpoint_epoch=4.pt"
-    for damaged in (b"", newest.read_bytes()[:-2000], b"\x80\x02garbage"):
+    whole, weight = newest.read_bytes(), torch.load(newest, weights_only=True)["network"]["0.weight"].numpy().tobytes()
+    assert weight in whole
+    zeroed, flipped = (whole.replace(weight, other + weight[len(other) :]) for other in (bytes(len(weight)), b"\x01"))
+    for damaged in (b"", whole[:-2000], b"\x80\x02garbage", zeroed, flipped):
         newest.write_bytes(damaged)
         caplog.clear()
         resumed = make_run(killed, resume=True, max_epochs=4)
@@ -292,6 +295,13 @@ def test_the_loss_scale_of_mixed_precision_survives(tmp_path: Path, scale: float
     resumed = make_run(tmp_path, max_epochs=3, resume=True, scale=64.0)
     resumed.trainer.run()
     assert resumed.trainer.scaler.get_scale() == (scale or 64.0)
+
+
+@pytest.mark.parametrize("content", [{"network": {}}, [1, 2]])
+def test_a_file_that_is_no_checkpoint_is_named_with_what_it_lacks(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "checkpoint_epoch=3.pt")
+    with pytest.raises(ValueError, match=r"checkpoint_epoch=3\.pt: expected a checkpoint of this .*optimizer, valid"):
+        make_run(tmp_path, resume=True).trainer.run()
 
 
 def test_a_checkpoint_of_another_network_is_an_error(tmp_path: Path) -> None:

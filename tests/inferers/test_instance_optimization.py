@@ -220,3 +220,8 @@ def test_every_level_needs_its_control_points() -> None:
 def test_steps_that_do_not_fit_the_levels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"max_steps: expected one value for each of levels_mm .*, got \[5, 5, 5\]"):
         make(max_steps=[5, 5, 5])
+
+
+def test_a_time_below_zero_cannot_be_meant() -> None:
+    with pytest.raises(ValueError, match="refine_budget_s: expected seconds of 0 or more, got -1"):
+        make(time_budget_s=-1.0)

@@ -83,3 +83,8 @@ def test_a_torchscript_network_is_fine_tuned_as_the_network_itself(image: Tensor
         eager = refine(network, image, central_mask())
     assert not torch.equal(eager.weight, network.weight)
     torch.testing.assert_close(scripted.weight, eager.weight, atol=1e-6, rtol=0)
+
+
+def test_a_time_below_zero_cannot_be_meant() -> None:
+    with pytest.raises(ValueError, match="refine_budget_s: expected seconds of 0 or more, got -1"):
+        make(time_budget_s=-1.0)

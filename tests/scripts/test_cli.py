@@ -80,6 +80,40 @@ def test_values_and_fires_own_flags_are_left_alone(capsys: pytest.CaptureFixture
         run(write, old_names={"out": "output_dir"}, arguments=["a.nii", "--unknown", "b"])
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--unknown", "b"], "--unknown: no such option; expected one of --scan, --output_dir, --seed"),
+        (["--unknown"], "--unknown: no such option; expected one of --scan, --output_dir, --seed"),
+        (["--seeds=3"], "--seeds: no such option; expected one of --scan, --output_dir, --seed"),
+        (["--nothing", "3"], "--nothing: no such option; expected one of --scan, --output_dir, --seed"),
+        (["3", "4"], "4: one argument too many; values stand after their options"),
+        (["--seed", "3", "4"], "4: one argument too many; values stand after their options"),
+    ],
+)
+@pytest.mark.parametrize("of_several", [False, True])
+def test_what_the_command_cannot_take_is_refused_before_it_runs(
+    words: list[str], reason: str, of_several: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    component, first = ({"write": write, "draw": draw}, ["write"]) if of_several else (write, [])
+    with pytest.raises(SystemExit) as stopped:
+        run(component, arguments=[*first, "a.nii", "out", *words])
+    assert stopped.value.code == REFUSED
+    assert capsys.readouterr() == ("", f"{reason}\n")
+
+
+@pytest.mark.parametrize("word", ["-s=3", "--seed=3", "--seed", "--noseed"])
+def test_fires_short_forms_are_known(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def count(seed: int = 0, *, is_loud: bool = False) -> None:
+        print(seed, is_loud)
+
+    def speak(*, seed: bool = True) -> None:
+        print(seed)
+
+    run(count if word.endswith("3") else speak, arguments=[word])
+    assert capsys.readouterr().out.split()[0] == {"-s=3": "3", "--seed=3": "3", "--noseed": "False"}.get(word, "True")
+
+
 TEXTS = (
     "20240115", "301", "12_34", "1e5", "a,b", "[x]", "case#2", "True", "None", "{a: 1}", "'quoted'", "0x1F", "a b",
     "$x", "@y", "ü", "a=b",

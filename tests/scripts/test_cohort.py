@@ -86,6 +86,10 @@ def refusal(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
         (["--weights", "none.pt"], "none.pt: no such file (--weights)"),
         (["--spacing_mm", "900"], "--spacing_mm: expected 0.5 to 10 mm, got 900.0"),
         (["--spacing_mm", "0.01"], "--spacing_mm: expected 0.5 to 10 mm, got 0.01"),
+        (["--write", "mesh"], "write: expected some of displacement, inverse, dicom, transform, got ['mesh']"),
+        (["--refine", "all"], "refine: expected one of ('none', 'field', 'network'), got 'all'"),
+        (["--refine_budget_s", "-1"], "refine_budget_s: expected seconds of 0 or more, got -1"),
+        (["--spacing_mm", "0"], "--spacing_mm: expected 0.5 to 10 mm, got 0.0"),
         (["--smooth_mm", "2"], "--smooth_mm: expected --maps, the maps that are smoothed, got 2 mm without maps"),
     ],
 )
@@ -94,6 +98,22 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_is_written(
 ) -> None:
     out = tmp_path / "out"
     assert refusal("--pairs", str(listed), "--output_dir", str(out), *options, capsys=capsys) == words
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--address", "127.0.0.1:9"], "--address 127.0.0.1:9: expected a Ray cluster there: "),
+        (["--gpus", "99"], "--gpus: expected a share of the "),
+    ],
+)
+def test_workers_that_cannot_be_are_refused_before_anything_is_written(
+    options: list[str], words: str, listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason=REASON)
+    out = tmp_path / "out"
+    assert refusal("--pairs", str(listed), "--output_dir", str(out), *options, capsys=capsys).startswith(words)
     assert not out.exists()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,17 @@ from bundle.data import PAIRS_FILE, SECTIONS, read_pairs
 
 TABLES = (".csv", ".tsv")
 KINDS = "a CSV or TSV file, a pairs.json or a folder with one, a BIDS folder, or a folder of DICOM studies"
+MAX_BYTES = 200  # of a name: files allow 255, and what is in work has a longer name
+OWN_FILES = re.compile(
+    r"cohort\.json|index\.html|verdicts\.csv|summary\.(json|md|png)|(status|pairs|left_out)[^.]*\.(csv|jsonl)"
+)
+FAULTS: Mapping[str, Callable[[str], object]] = {  # of the name of a pair
+    "begin with a dot": lambda name: name.startswith("."),
+    "be a file of the cohort": OWN_FILES.fullmatch,
+    "hold control characters": lambda name: any(ord(character) < 32 for character in name),
+    "hold half characters": lambda name: any("\ud800" <= character <= "\udfff" for character in name),
+    f"have more than {MAX_BYTES} bytes": lambda name: len(os.fsencode(name)) > MAX_BYTES,
+}
 
 Item = TypeVar("Item")
 
@@ -37,10 +49,11 @@ def read_cohort(path: str | Path) -> tuple[list[dict[str, str]], list[Study]]:
 
 
 def _checked(path: str | Path, pairs: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The pairs. Raises: ValueError for a name that would be a hidden folder."""
-    hidden = next((pair["name"] for pair in pairs if pair["name"].startswith(".")), None)
-    if hidden is not None:
-        raise ValueError(f"{path}: the name {hidden!r} becomes a folder and cannot begin with a dot")
+    """The pairs. Raises: ValueError for a name that cannot be a result folder beside the cohort's own files."""
+    for name in (pair["name"] for pair in pairs):
+        fault = next((fault for fault, is_there in FAULTS.items() if is_there(name)), None)
+        if fault is not None:
+            raise ValueError(f"{path}: the name {name!r} becomes a folder and cannot {fault}")
     return pairs
 
 

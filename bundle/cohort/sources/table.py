@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,9 +28,9 @@ def read_table(file: Path) -> list[dict[str, str]]:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected a table in UTF-8: {error}") from error
-    lines = text.splitlines()
-    first = lines[0] if lines else ""
-    delimiter = max(DELIMITERS, key=first.count)
+    lines = io.StringIO(text, newline="")  # other characters that end a line somewhere are part of a cell
+    delimiter = max(DELIMITERS, key=lines.readline().count)
+    lines.seek(0)
     reader = csv.DictReader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     columns = [name.strip() for name in reader.fieldnames or []]
     missing = [name for name in REQUIRED if name not in columns]
@@ -44,6 +45,8 @@ def read_table(file: Path) -> list[dict[str, str]]:
     try:
         for row in reader:
             where = f"{file}, line {reader.line_num}"
+            if None not in row and not "".join(filter(None, row.values())).strip():
+                continue  # nothing but blanks
             if None in row or None in row.values():
                 raise ValueError(f"{where}: expected {len(columns)} cells, as in the first line")
             cells = {key: value.strip() for key, value in row.items() if key in COLUMNS and value.strip()}

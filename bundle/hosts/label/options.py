@@ -40,19 +40,24 @@ def check_options(options: Any, choices: Mapping[str, Sequence[str]]) -> dict[st
         raise ValueError(f"{_shown(unknown[0])}: unknown option; expected one of {', '.join(sorted(NAMES))}")
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
-        for expected, is_right in _rules(name, choices):
-            if not is_right(value):
-                raise ValueError(f"{name}: expected {expected}, got {_shown(value)}")
-    check_voxel_mm(SPACING, given.get(SPACING))
+        check_option(name, value, choices)
     if given.get("landmark_system"):
         check_system(given["landmark_system"])
     return given
 
 
+def check_option(name: str, value: Any, choices: Mapping[str, Sequence[str]]) -> None:
+    """Check the value of an option, see `check_options`; every other name has a text, as paths. Raises: ValueError."""
+    if name == SPACING:
+        check_voxel_mm(name, value)
+        return
+    for expected, is_right in _rules(name, choices):
+        if not is_right(value):
+            raise ValueError(f"{name}: expected {expected}, got {_shown(value)}")
+
+
 def _rules(name: str, choices: Mapping[str, Sequence[str]]) -> list[tuple[str, Callable[[Any], bool]]]:
     """What is expected of an option, each as text and check."""
-    if name == SPACING:
-        return []
     if name == "result_compress":
         return [("true or false", lambda value: isinstance(value, bool))]
     if name in CHOICES or name in SERVER_CHOICES:
@@ -61,8 +66,14 @@ def _rules(name: str, choices: Mapping[str, Sequence[str]]) -> list[tuple[str, C
     return [
         ("a text", lambda value: isinstance(value, str)),
         ("a text without null characters", lambda value: "\0" not in value),
+        ("a text of whole characters", _is_encodable),
         (f"a text that does not begin with {', '.join(EXPRESSIONS)}", lambda value: not value.startswith(EXPRESSIONS)),
     ]
+
+
+def _is_encodable(value: str) -> bool:
+    """Whether a text has no half of a pair of surrogates, which JSON allows and no path can hold."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _shown(value: Any) -> str:

@@ -34,6 +34,14 @@ def check_inside(option: str, path: str | Path, folders: Sequence[Path]) -> None
             )
 
 
+def check_readable(option: str, path: str | Path) -> None:
+    """Check that a path, and what is in a folder, are no pipes or devices, which may never end. Raises: ValueError."""
+    place = Path(path)
+    for part in [place, *(place.rglob("*") if place.is_dir() else ())]:
+        if part.exists() and not part.is_file() and not part.is_dir():
+            raise ValueError(f"{option}: {part}: expected a file or a folder, found a pipe, a socket or a device")
+
+
 def _parts(path: Path) -> Iterator[Path]:
     """A path, then what is read through it; the caller checks each before the next is looked for."""
     yield path

@@ -14,7 +14,7 @@ from monai.utils import optional_import
 
 from bundle.data import FILE_KEYS, OPTION_KEYS, PairFiles, pairs_to_register
 from bundle.hosts.label.conf import server_conf
-from bundle.hosts.label.paths import check_inside
+from bundle.hosts.label.paths import check_inside, check_readable
 from bundle.hosts.label.refusal import refusal
 from bundle.hosts.label.result_folders import new_folder
 
@@ -61,6 +61,7 @@ class LabelRequestd(Transform):
             for option, path in {"image": fixed, "moving": moving, **{key: given[key] for key in PATHS}}.items():
                 if path:
                     check_inside(option, path, conf.allowed_root)
+                    check_readable(option, path)
             folder = new_folder(self.output_dir, Path(fixed).name.split(".")[0], conf)
             (pair,) = pairs_to_register(output_dir=folder, pair=PairFiles(fixed=fixed, moving=moving, **given))
             prepared = self.preprocessing(pair)

@@ -29,7 +29,7 @@ from monailabel.interfaces.utils.app import app_instance
 
 from bundle.hosts.label.conf import ServerConf, server_conf
 from bundle.hosts.label.gate import Gate
-from bundle.hosts.label.options import SERVER_CHOICES, check_options
+from bundle.hosts.label.options import SERVER_CHOICES, check_option, check_options
 from bundle.hosts.label.paths import check_inside
 from bundle.hosts.label.refusal import refusal
 from bundle.hosts.label.result_folders import places, remove_expired
@@ -113,12 +113,13 @@ def _checked(
     if not has_file and image not in label_app.datastore().list_images():
         if not image:
             raise ValueError("image: expected an id of the datastore, a path on the server, or a posted file")
+        check_option("image", image, {})
         check_inside("image", image, CONF.allowed_root)
         if not os.path.exists(image):
             raise FileNotFoundError(f"image: {image}: no id of the datastore and no path on the server")
     try:
         content = json.loads(params or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"params: expected a JSON object of options: {error}") from error
     task = label_app._infers[model]
     options = check_options(content, {name: task.config()[name] for name in SERVER_CHOICES})

@@ -57,7 +57,7 @@ def write_index(folder: str | Path, missing: Mapping[str, str] = MappingProxyTyp
 
     Args:
         missing: reasons of pairs that have no folder, by name; listed as incomplete.
-    Raises: FileNotFoundError, ValueError if there is no such folder, or no result folder in it;
+    Raises: FileNotFoundError, ValueError if there is no such folder, or no result folder in it and none is missing;
         PermissionError.
     """
     place = Path(folder)
@@ -65,7 +65,7 @@ def write_index(folder: str | Path, missing: Mapping[str, str] = MappingProxyTyp
         raise FileNotFoundError(f"{folder}: no such folder (expected one with a result folder for each pair)")
     check_writable(place)
     entries = [_entry(path) for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if all(entry.verdict == "incomplete" for entry in entries):
+    if not missing and all(entry.verdict == "incomplete" for entry in entries):
         kind = "is the result folder of one pair" if (place / REPORT).is_file() else f"holds no folder with a {REPORT}"
         raise ValueError(f"{folder}: expected a folder with a result folder for each pair; this one {kind}")
     entries += [Entry(place / name, "incomplete", [reason], {}) for name, reason in sorted(missing.items())]

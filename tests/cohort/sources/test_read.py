@@ -39,6 +39,15 @@ def test_a_folder_of_dicom_studies_gives_a_study_for_each_subfolder(tmp_path: Pa
         ("gone.csv", None, r"gone\.csv: no such file or folder \(--pairs: expected a CSV or TSV file, a pairs\.json"),
         ("scan.nii.gz", "x", r"scan\.nii\.gz: expected a CSV or TSV file, .*, found another file"),
         ("p.csv", "name,fixed,moving\n.cohort,f,m\n", r"the name '\.cohort' becomes a folder and cannot begin with a"),
+        (
+            "p.csv",
+            "name,fixed,moving\nstatus_1_of_2.jsonl,f,m\n",
+            r"becomes a folder and cannot be a file of the cohort",
+        ),
+        ("p.csv", "name,fixed,moving\nindex.html,f,m\n", r"'index\.html' becomes a folder and cannot be a file of the"),
+        ("p.csv", f"name,fixed,moving\n{'ä' * 101},f,m\n", r"becomes a folder and cannot have more than 200 bytes"),
+        ("p.csv", 'name,fixed,moving\n"a\nb",f,m\n', r"'a\\nb' becomes a folder and cannot hold control characters"),
+        ("p.json", json.dumps({"test": [PAIR | {"name": "\ud800"}]}), r"becomes a folder and cannot hold half charact"),
         ("p.json", "{", r"p\.json"),
     ],
 )

@@ -15,8 +15,8 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_columns_are_found_by_name_in_any_order_and_empty_cells_are_not_given(delimiter: str, tmp_path: Path) -> None:
-    lines = ["moving|name|fixed|fixed_series|moving_mask|note", "m.nii|one|/f.nii|1.2.3#30||looks well", "|||||"]
-    lines += [" m 2.nii |20240115|sub/f.nii|||"]
+    lines = ["moving|name|fixed|fixed_series|moving_mask|note", "m.nii|one|/f.nii|1.2.3#30||looks well", "|||||", ""]
+    lines += [" m 2.nii |20240115|sub/f.nii|||", "  ", " | "]
     one, two = read_table(write(tmp_path, "\n".join(lines).replace("|", delimiter) + "\n"))
     assert one == {"name": "one", "fixed": "/f.nii", "moving": str(tmp_path / "m.nii"), "fixed_series": "1.2.3#30"}
     assert two["name"] == "20240115"
@@ -26,6 +26,12 @@ def test_columns_are_found_by_name_in_any_order_and_empty_cells_are_not_given(de
 def test_a_byte_order_mark_and_quotes_are_read(tmp_path: Path) -> None:
     (pair,) = read_table(write(tmp_path, '\ufeffname,fixed,moving\r\na,"f, 1.nii",m.nii\r\n'))
     assert pair["fixed"] == str(tmp_path / "f, 1.nii")
+
+
+def test_only_line_breaks_outside_of_quotes_end_a_row(tmp_path: Path) -> None:
+    text = 'name,fixed,moving,note\ra\u2028b\x85,f\x0b.nii,m.nii,"two\nlines"\r\r'
+    (pair,) = read_table(write(tmp_path, text))
+    assert pair == {"name": "a\u2028b", "fixed": str(tmp_path / "f\x0b.nii"), "moving": str(tmp_path / "m.nii")}
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.handlers.test_recipe_saver import make_saver
-from tests.handlers.test_training_checkpoint import Run, make_run
+from tests.handlers.test_training_checkpoint import Run, epochs_in, make_run
 
 CHECKPOINT = "checkpoint_epoch=2.pt"
 
@@ -52,6 +53,43 @@ def test_other_training_pairs_are_refused_by_name(finished: Path) -> None:
         run.trainer.run()
 
 
+def test_other_validation_pairs_are_refused_by_name(finished: Path) -> None:
+    run = resumed(finished)
+    items = run.evaluator.data_loader.dataset
+    items[0] = items[0] | {"name": "new"}
+    with pytest.raises(
+        ValueError, match="made with other validation pairs, this run is without 0 and with new; resume"
+    ):
+        run.trainer.run()
+
+
+def test_another_scan_under_the_name_of_a_pair_is_refused(finished: Path) -> None:
+    run = resumed(finished)
+    data = run.trainer.data_loader.dataset
+    item = data.data[3] | {"moving_sha256": "other"}
+    data.set_data([*data.data[:3], item, *data.data[4:]])
+    with pytest.raises(
+        ValueError, match="pair '3': the moving scan is not the one that the resumed run was trained on"
+    ):
+        run.trainer.run()
+    assert epochs_in(finished) == [1, 2]
+
+
+def test_another_order_of_the_pairs_and_another_loss_are_named(
+    finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = resumed(finished)
+    data = run.trainer.data_loader.dataset
+    data.set_data([*data.data[1:], data.data[0]])
+    data.transform.transforms[0].prob = 0.25
+    run.trainer.loss_function = nn.L1Loss()
+    with caplog.at_level(logging.WARNING):
+        run.trainer.run()
+    assert f"{finished / CHECKPOINT}: the training pairs are in another order now" in caplog.text
+    assert f"{CHECKPOINT}: made with loss_function 'MSELoss', this run has 'L1Loss'" in caplog.text
+    assert f"{CHECKPOINT}: made with transform.transforms.0.prob 0.5, this run has 0.25" in caplog.text
+
+
 def test_many_changed_pairs_are_counted(finished: Path) -> None:
     path = finished / CHECKPOINT
     content = torch.load(path, weights_only=True)
@@ -76,6 +114,7 @@ def test_an_unchanged_run_resumes_without_a_warning(finished: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         resumed(finished).trainer.run()
     assert "changed" not in caplog.text
+    assert "this run" not in caplog.text
     assert "optimizer" not in caplog.text
 
 

@@ -28,6 +28,7 @@ def test_what_slicer_sends_is_accepted_and_null_is_left_out() -> None:
         ('{"moving": 5}', "moving: expected a text, got 5"),
         ('{"moving": ["a"]}', r"moving: expected a text, got \['a'\]"),
         ('{"moving": "a\\u0000b"}', "moving: expected a text without null characters"),
+        (r'{"moving": "\ud800"}', "moving: expected a text of whole characters"),
         ('{"moving": "$__import__(\'os\')"}', r"moving: expected a text that does not begin with \$, @, %"),
         ('{"fixed_series": "%a.json#x"}', "fixed_series: expected a text that does not begin"),
         ('{"refine": "$1"}', r"refine: expected one of none, field, network, got '\$1'"),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from bundle.hosts.label.paths import check_inside
+from bundle.hosts.label.paths import check_inside, check_readable
 
 REFUSED = "moving: .*: no id of the datastore, and no path in the folders this server may read"
 
@@ -93,3 +94,14 @@ def test_without_allowed_folders_every_path_is_allowed_and_of_several_any(root: 
     check_inside("moving", "/etc/passwd", [])
     others = root.parent / "data_of_others"
     check_inside("moving", others / "scan.nii.gz", [root.resolve(), others.resolve()])
+
+
+@pytest.mark.parametrize("path", ["pipe.nii", "link.nii", "study", "/dev/zero"])
+def test_pipes_and_devices_are_refused_also_in_folders_and_behind_links(root: Path, path: str) -> None:
+    os.mkfifo(root / "pipe.nii")
+    os.mkfifo(root / "study" / "slice_2.dcm")
+    (root / "link.nii").symlink_to("pipe.nii")
+    check_readable("moving", root / "scan.nii.gz")
+    check_readable("moving", root / "none.nii.gz")
+    with pytest.raises(ValueError, match=r"^moving: .*: expected a file or a folder, found a pipe, a socket or a dev"):
+        check_readable("moving", root / path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -107,6 +108,7 @@ def server(small_pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         ({"spacing_mm": -1}, "spacing_mm: expected 0.5 to 10 mm, got -1"),
         ({"landmark_system": "mni", **GOOD}, "landmark_system: expected one of"),
         ({"moving": "unknown"}, "moving: unknown: no id of the datastore, and no path in the folders"),
+        ({"moving": "half \ud800"}, "moving: expected a text of whole characters"),
         ([1], "params: expected a JSON object"),
     ],
 )
@@ -124,11 +126,28 @@ def test_a_wrong_option_is_a_bad_request_with_the_reason(server: Server, params:
         ("image=inhale&output=movie", 400, "output: Input should be"),
         ("image=inhale&output=dicom_seg", 400, "output: expected image, json or all"),
         ("image=inhale&session_id=../x", 400, "session_id: sessions are not served"),
+        ("image=a%00b", 400, "image: expected a text without null characters"),
     ],
 )
 def test_a_wrong_address_too(server: Server, query: str, status: int, message: str) -> None:
     answer = server.ask(GOOD, query=query)
     assert (answer.status, answer.json["detail"][: len(message)]) == (status, message)
+
+
+def test_options_that_are_nested_without_end_are_refused(server: Server) -> None:
+    boundary, deep = "b", "[" * 100_000
+    body = f'--{boundary}\r\nContent-Disposition: form-data; name="params"\r\n\r\n{deep}\r\n--{boundary}--\r\n'
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    answer = send("POST", f"{server.url}/infer/lung_registration?image=inhale", body.encode(), **headers)
+    assert (answer.status, answer.json["detail"][:30]) == (400, "params: expected a JSON object"), answer
+
+
+def test_a_pipe_that_never_ends_is_refused(server: Server) -> None:
+    os.mkfifo(server.root / "endless.nii")
+    answer = server.ask({**GOOD, "fixed_mask": str(server.root / "endless.nii")})
+    assert answer.status == 400
+    assert "fixed_mask: " in answer.json["detail"]
+    assert "expected a file or a folder, found a pipe, a socket or a device" in answer.json["detail"]
 
 
 def test_an_unknown_model_is_not_found(server: Server) -> None:

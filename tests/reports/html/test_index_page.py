@@ -61,6 +61,12 @@ def test_pairs_without_a_folder_are_listed_with_their_reason(results: Path) -> N
     assert HOSTILE not in text
 
 
+def test_an_index_may_list_pairs_without_a_folder_only(tmp_path: Path) -> None:
+    text = write_index(tmp_path, {"gone": "no such file"}).read_text()
+    assert "1 incomplete" in text
+    assert "<li>no such file" in text
+
+
 def test_links_lead_to_the_reports_whatever_the_names(results: Path) -> None:
     links = [attributes["href"] for tag, attributes in Elements(write_index(results).read_text()).found if tag == "a"]
     assert links == ["b%20%231%20100%25/report.html", "c/report.html", "a/report.html", "f/overview.png"]
