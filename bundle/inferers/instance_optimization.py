@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.optim.adam import adam
 from tqdm import tqdm
 
-from bundle.geometry import jacobian_determinant, resize_ddf
+from bundle.geometry import resize_ddf
 from bundle.inferers.optimization_level import SLOPE_STEP_VOX, OptimizationLevel, dilate, every_second
-from bundle.inferers.spline_field import SplineField, SplineVectors, mean_of_neighbours
+from bundle.inferers.smoothing import smooth_ddf, unfold
+from bundle.inferers.spline_field import SplineField, SplineVectors
 from bundle.losses import RegistrationLoss
 
-MAX_FOLDING = 1e-3  # share of the region's voxels whose Jacobian may be 0 or less
 STABLE_STEPS, STABLE_GAIN = 8, 5e-4  # a level ends when the same windows, of stride 2, have gained less in 8 steps
 BETAS = (0.8, 0.9)  # Adam's; the usual ones average over more steps than a level has
 EPS_OF_GRADIENT = 4.0  # Adam's, of the first gradient's rms: where images say nothing, full steps would follow rounding
@@ -33,8 +33,9 @@ class InstanceOptimization:
     Only the region around the mask is warped and compared. Steps become smaller until a level ends: more steps at the
     finest levels fit the noise of the scans (docs/method.md). A similarity whose windows have a stride is compared at
     other windows in each step, in a fixed order. Deterministic on a CPU; float32 throughout. The first level starts
-    from the given ddf or from zero, whichever has the lower loss. A level that does not lower the loss leaves the ddf
-    unchanged, so the same scan twice gives zero.
+    from the given ddf, smoothed, or from zero, whichever has the lower loss. A level that does not lower the loss
+    leaves the ddf unchanged, so the same scan twice gives zero. If the time ends first, the given ddf comes back where
+    it has the lower loss.
 
     Args:
         loss: its similarity inside the region, regularisation and weight are used separately. The similarity must state
@@ -44,9 +45,14 @@ class InstanceOptimization:
         control_mm: distance between the control points of each level.
         rim_mm: width of the tissue around the mask that is part of the region, so that the lung surface is matched.
         max_steps: of all levels, or of each; a level ends earlier once the loss is stable.
+        least_gain: of the loss, of all levels, or of each: a level that lowers it by no more leaves the ddf unchanged.
+            Denser control points lower it a little in any case, since they fit the noise of the scans.
+        start_smoothing_mm: standard deviation of the Gaussian that smooths the given ddf. What it removes is found
+            anew by the levels, and errors of the network that splines cannot undo do not stay.
         learning_rate_vox: Adam's in the first step of a level, in its voxels; decreases linearly to zero.
         time_budget_s: no step starts later than this; None for no limit.
-    Raises: ValueError if `control_mm` or `max_steps` do not fit `levels_mm`, or the similarity states no windows.
+    Raises: ValueError if `control_mm`, `max_steps` or `least_gain` do not fit `levels_mm`, or the similarity states no
+        windows.
     """
 
     def __init__(
@@ -57,11 +63,14 @@ class InstanceOptimization:
         control_mm: Sequence[float],
         rim_mm: float,
         max_steps: int | Sequence[int] = 16,
+        least_gain: float | Sequence[float] = 0.0,
+        start_smoothing_mm: float = 0.0,
         learning_rate_vox: float = 0.8,
         time_budget_s: float | None = None,
     ) -> None:
         steps = [max_steps] * len(levels_mm) if isinstance(max_steps, int) else max_steps
-        for name, values in (("control_mm", control_mm), ("max_steps", steps)):
+        gains = [least_gain] * len(levels_mm) if isinstance(least_gain, (int, float)) else least_gain
+        for name, values in (("control_mm", control_mm), ("max_steps", steps), ("least_gain", gains)):
             if len(values) != len(levels_mm):
                 raise ValueError(f"{name}: expected one value for each of levels_mm {levels_mm}, got {values}")
         if not (hasattr(loss.similarity, "window_vox") and hasattr(loss.similarity, "stride_vox")):
@@ -72,6 +81,8 @@ class InstanceOptimization:
         self.control_mm = control_mm
         self.rim_mm = rim_mm
         self.max_steps = list(steps)
+        self.least_gain = list(gains)
+        self.start_smoothing_mm = start_smoothing_mm
         self.learning_rate_vox = learning_rate_vox
         if time_budget_s is not None and time_budget_s < 0:
             raise ValueError(f"refine_budget_s: expected seconds of 0 or more, got {time_budget_s:g}")
@@ -101,12 +112,14 @@ class InstanceOptimization:
         self, ddf_vox: Tensor, image: Tensor, region: Tensor, spacing_mm: list[float], deadline: float
     ) -> Tensor:
         sides = list(ddf_vox.shape[2:])
-        if not region.any():
+        if not region.any() or time.monotonic() >= deadline:
             return ddf_vox
         given, correction = ddf_vox.float(), torch.zeros(1, 3, 1, 1, 1).to(image.device)
-        levels = list(zip(self.levels_mm, self.control_mm, self.max_steps, strict=True))
+        if self.start_smoothing_mm > 0:
+            given = smooth_ddf(given, [self.start_smoothing_mm / size for size in spacing_mm])
+        levels = list(zip(self.levels_mm, self.control_mm, self.max_steps, self.least_gain, strict=True))
         with tqdm(desc="instance optimisation", total=sum(self.max_steps), unit="step") as progress:
-            for number, (level_mm, control_mm, max_steps) in enumerate(levels):
+            for number, (level_mm, control_mm, max_steps, least_gain) in enumerate(levels):
                 progress.update(sum(self.max_steps[:number]) - progress.n)
                 extents_mm = [side * size for side, size in zip(sides, spacing_mm, strict=True)]
                 voxels_mm = [max(level_mm, size) for size in spacing_mm]
@@ -121,21 +134,28 @@ class InstanceOptimization:
                 level = OptimizationLevel(self.loss, *coarse)
                 correction = resize_ddf(correction, shape)
                 start = _sum_in_box(given, correction, level)
-                if number == 0 and _is_worse_than_zero(start, level):
+                if number == 0 and _loss(start, level) > _loss(torch.zeros_like(start), level):
                     given, start = torch.zeros_like(given), torch.zeros_like(start)
                 del coarse
                 splines = SplineField(start.shape[2:], spacing_vox=control_vox, device=start.device)
                 matches_vox, slopes_vox = level.matches_vox(start), every_second(start)
                 del start  # the steps below take most memory
-                control = self._descend(level, splines, matches_vox, slopes_vox, max_steps, deadline, progress)
+                control = self._descend(
+                    level, splines, matches_vox, slopes_vox, max_steps, least_gain, deadline, progress
+                )
                 del matches_vox, slopes_vox
                 start = _sum_in_box(given, correction, level)
                 found = start.clone() if control is None else splines(control).add_(start)
-                added = _unfold(found, level.weights > 0).sub_(start)
+                added = unfold(found, level.weights > 0).sub_(start)
                 del start, found
                 correction += _fill(added, level.box, shape)
                 del added, level
-        return given + resize_ddf(correction, sides)
+        found = given + resize_ddf(correction, sides)
+        if time.monotonic() < deadline:
+            return found
+        level = OptimizationLevel(self.loss, image.float(), region.float())  # the time may be too short for any gain
+        losses = [_loss(field[level.box], level) for field in (found, ddf_vox)]
+        return found if losses[0] < losses[1] else ddf_vox
 
     def _descend(
         self,
@@ -144,10 +164,11 @@ class InstanceOptimization:
         matches_vox: Tensor,
         slopes_vox: Tensor,
         max_steps: int,
+        least_gain: float,
         deadline: float,
         progress: tqdm,
     ) -> Tensor | None:
-        """Control points of what a level adds to the ddf; None if nothing lowers the loss.
+        """Control points of what a level adds to the ddf; None if that lowers the loss by no more than `least_gain`.
 
         Args:
             matches_vox, slopes_vox: the ddf that the level starts from, see `OptimizationLevel.evaluate`.
@@ -193,7 +214,7 @@ class InstanceOptimization:
                 )
             progress.update()
         with torch.no_grad():  # Adam leaves a minimum: its steps ignore the gradient's size
-            return control.detach() if losses and loss_at(offsets[0]) < losses[0] else None
+            return control.detach() if losses and losses[0] - loss_at(offsets[0]) > least_gain else None
 
 
 def _sum_in_box(given: Tensor, correction: Tensor, level: OptimizationLevel) -> Tensor:
@@ -201,12 +222,10 @@ def _sum_in_box(given: Tensor, correction: Tensor, level: OptimizationLevel) -> 
     return resize_ddf(given, list(correction.shape[2:]))[level.box] + correction[level.box]
 
 
-def _is_worse_than_zero(given_vox: Tensor, level: OptimizationLevel) -> bool:
-    def loss_of(ddf_vox: Tensor) -> Tensor:
-        return level.evaluate(level.matches_vox(ddf_vox), every_second(ddf_vox))
-
+def _loss(ddf_vox: Tensor, level: OptimizationLevel) -> Tensor:
+    """Of a ddf (1, 3, h, w, d) in the level's box, at the windows of the first offset."""
     with torch.no_grad():
-        return bool(loss_of(given_vox) > loss_of(torch.zeros_like(given_vox)))
+        return level.evaluate(level.matches_vox(ddf_vox), every_second(ddf_vox))
 
 
 def _fill(boxed: Tensor, box: tuple[slice, ...], shape: list[int]) -> Tensor:
@@ -215,10 +234,3 @@ def _fill(boxed: Tensor, box: tuple[slice, ...], shape: list[int]) -> Tensor:
     for part, side in zip(box[2:], shape, strict=True):
         margins = [part.start, side - part.stop, *margins]  # F.pad begins with the last axis
     return F.pad(boxed, margins, mode="replicate")
-
-
-def _unfold(ddf_vox: Tensor, region: Tensor) -> Tensor:
-    """Smooth a ddf (1, 3, h, w, d) until at most `MAX_FOLDING` of the region (1, 1, h, w, d) folds."""
-    while (jacobian_determinant(ddf_vox[0], torch.eye(3))[region[0, 0]] <= 0).float().mean() > MAX_FOLDING:
-        ddf_vox = mean_of_neighbours(ddf_vox)
-    return ddf_vox

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bundle.geometry import jacobian_determinant
-from bundle.inferers import InstanceOptimization
+from bundle.inferers import InstanceOptimization, instance_optimization
 from bundle.losses import LocalCrossCorrelationLoss, RegistrationLoss, TotalVariationLoss
 from tests.inferers.pairs import SHAPE, central_mask, moved_pair, texture, waves_vox
 
@@ -75,6 +76,46 @@ def test_without_time_the_given_field_comes_back() -> None:
     truth_vox = waves_vox()
     found_vox = optimize(make(time_budget_s=0), truth_vox, moved_pair(truth_vox), central_mask())
     assert torch.equal(found_vox, truth_vox)
+
+
+@pytest.mark.parametrize("start_smoothing_mm", [0.0, 20.0])
+def test_when_the_time_ends_early_a_better_given_field_comes_back(
+    start_smoothing_mm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_s = itertools.count()
+    monkeypatch.setattr(instance_optimization.time, "monotonic", lambda: float(next(clock_s)))
+    truth_vox = waves_vox()
+    optimization = make(time_budget_s=3, start_smoothing_mm=start_smoothing_mm)  # two steps
+    found_vox = optimize(optimization, truth_vox, moved_pair(truth_vox), central_mask())
+    assert torch.equal(found_vox, truth_vox)
+
+
+def test_a_smoothed_start_loses_what_splines_cannot_undo_and_keeps_what_is_out_of_reach() -> None:
+    """As `test_the_given_field_is_where_it_starts`, with noise on the start."""
+    truth_vox = torch.zeros(1, 3, *SHAPE)
+    truth_vox[:, 1] = 12.0
+    image, mask = moved_pair(truth_vox), central_mask()
+    mask[..., 28:, :] = 0
+    noise = torch.randn(truth_vox.shape, generator=torch.Generator().manual_seed(0))
+    inside = (mask > 0).expand_as(truth_vox)
+    raw_mm, smoothed_mm = (
+        (optimize(make(max_steps=20, start_smoothing_mm=sigma_mm), truth_vox + noise, image, mask) - truth_vox)[inside]
+        .abs()
+        .mean()
+        for sigma_mm in (0.0, 8.0)
+    )
+    assert smoothed_mm < 0.1
+    assert raw_mm > 3 * smoothed_mm
+
+
+@pytest.mark.parametrize("least_gain", [0.0, [0.0, 0.0, 0.0, 0.9]])
+def test_a_level_that_gains_too_little_changes_nothing(least_gain: float | list[float]) -> None:
+    truth_vox, mask = waves_vox(), central_mask()
+    image, start_vox = moved_pair(truth_vox), torch.zeros_like(truth_vox)
+    found_vox = optimize(make(least_gain=least_gain), start_vox, image, mask)
+    coarse = {"levels_mm": (4.0, 2.7, 1.6), "control_mm": (12.0, 8.1, 4.8)}
+    without_vox = optimize(make(**coarse), start_vox, image, mask)
+    assert torch.allclose(found_vox, without_vox, atol=1e-5) == isinstance(least_gain, list)
 
 
 def test_two_runs_give_the_same_field_bit_by_bit() -> None:
@@ -220,6 +261,11 @@ def test_every_level_needs_its_control_points() -> None:
 def test_steps_that_do_not_fit_the_levels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"max_steps: expected one value for each of levels_mm .*, got \[5, 5, 5\]"):
         make(max_steps=[5, 5, 5])
+
+
+def test_gains_that_do_not_fit_the_levels_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"least_gain: expected one value for each of levels_mm .*, got \[0.1\]"):
+        make(least_gain=[0.1])
 
 
 def test_a_time_below_zero_cannot_be_meant() -> None:
