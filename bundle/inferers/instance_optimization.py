@@ -41,7 +41,8 @@ class InstanceOptimization:
         loss: its similarity inside the region, regularisation and weight are used separately. The similarity must state
             the side of its window as `window_vox` and their distance as `stride_vox`; voxels outside the reach of the
             windows are not warped.
-        levels_mm: voxel size of each level, coarse to fine; levels finer than the grid use the grid's own voxels.
+        levels_mm: voxel size of each level, coarse to fine; levels finer than the grid use the grid's own voxels, and are
+            left out if their control points are those of the level before, too.
         control_mm: distance between the control points of each level.
         rim_mm: width of the tissue around the mask that is part of the region, so that the lung surface is matched.
         max_steps: of all levels, or of each; a level ends earlier once the loss is stable.
@@ -118,6 +119,7 @@ class InstanceOptimization:
         if self.start_smoothing_mm > 0:
             given = smooth_ddf(given, [self.start_smoothing_mm / size for size in spacing_mm])
         levels = list(zip(self.levels_mm, self.control_mm, self.max_steps, self.least_gain, strict=True))
+        before: tuple[list[int], list[int]] | None = None
         with tqdm(desc="instance optimisation", total=sum(self.max_steps), unit="step") as progress:
             for number, (level_mm, control_mm, max_steps, least_gain) in enumerate(levels):
                 progress.update(sum(self.max_steps[:number]) - progress.n)
@@ -127,6 +129,9 @@ class InstanceOptimization:
                 control_vox = [
                     max(round(control_mm * side / extent), 1) for side, extent in zip(shape, extents_mm, strict=True)
                 ]
+                if (shape, control_vox) == before:
+                    continue  # on a coarse grid: the same level again
+                before = (shape, control_vox)
                 coarse = [
                     part.float() if shape == sides else F.interpolate(part.float(), size=shape, mode="area")
                     for part in (image, region)

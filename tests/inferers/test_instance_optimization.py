@@ -209,6 +209,12 @@ def test_a_level_finer_than_the_grid_uses_its_voxels_and_levels_are_cubic_where_
     assert shapes[-1] == SHAPE
 
 
+def test_a_level_with_voxels_and_control_points_of_the_one_before_is_left_out() -> None:
+    once = watch(1, levels_mm=[1.0], control_mm=[3.0], max_steps=2)
+    assert watch(1, levels_mm=[1.0, 0.5], control_mm=[3.0, 2.9], max_steps=2) == once
+    assert len(watch(1, levels_mm=[1.0, 0.5], control_mm=[3.0, 2.0], max_steps=2)) == 2 * len(once)
+
+
 @pytest.mark.parametrize(("max_steps", "expected"), [(3, [3, 3]), ([5, 2], [5, 2])])
 def test_steps_are_those_of_each_level(max_steps: int | list[int], expected: list[int]) -> None:
     shapes = watch(1, levels_mm=[2.0, 1.0], control_mm=[6.0, 3.0], max_steps=max_steps)
