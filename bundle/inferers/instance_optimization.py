@@ -41,8 +41,8 @@ class InstanceOptimization:
         loss: its similarity inside the region, regularisation and weight are used separately. The similarity must state
             the side of its window as `window_vox` and their distance as `stride_vox`; voxels outside the reach of the
             windows are not warped.
-        levels_mm: voxel size of each level, coarse to fine; levels finer than the grid use the grid's own voxels, and are
-            left out if their control points are those of the level before, too.
+        levels_mm: voxel size of each level, coarse to fine; levels finer than the grid use the grid's own voxels, and
+            are left out if their control points are those of the level before, too.
         control_mm: distance between the control points of each level.
         rim_mm: width of the tissue around the mask that is part of the region, so that the lung surface is matched.
         max_steps: of all levels, or of each; a level ends earlier once the loss is stable.
