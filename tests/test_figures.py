@@ -41,6 +41,8 @@ LOSSES = read_csv("losses.csv")
 VERDICTS = read_csv("verdict.csv")
 SPEED = read_csv("speed.csv")
 VERSIONS = read_csv("versions.csv")
+HARD = read_csv("hard.csv")
+ABLATION = read_csv("ablation.csv")
 
 
 def values(data: str, method: str, column: str) -> list[float]:
@@ -98,6 +100,28 @@ def data_set_table(data: str) -> list[list[str]]:
     return table
 
 
+def hard_table() -> list[list[str]]:
+    columns = {"tre_mean_mm": 2, "tre_median_mm": 2, "tre_p95_mm": 2, "folding_percent": 4}
+    table = [list(HEADER[:5])]
+    for method in dict.fromkeys(row["method"] for row in HARD):
+        of_method = {name: [float(row[name]) for row in HARD if row["method"] == method] for name in columns}
+        cells = [format_number(fmean(of_method[name]), digits) for name, digits in columns.items()]
+        cells[0] += f" ± {format_number(pstdev(of_method['tre_mean_mm']))}"
+        table.append([METHODS[method].label, *cells])
+    return table
+
+
+def ablation_table() -> list[list[str]]:
+    phantoms = ("test_00", "test_01", "test_02")
+    table, above = [["network", *phantoms, "mean", "over the row above"]], None
+    for row in ABLATION:
+        mean_mm = fmean(float(row[name]) for name in phantoms)
+        ratio = format_number(None if above is None else mean_mm / above)
+        table.append([row["network"], *(row[name] for name in phantoms), format_number(mean_mm), ratio])
+        above = mean_mm
+    return table
+
+
 def expected_tables() -> dict[str, dict[str, list[list[str]]]]:
     """By page and heading of the section."""
     stages = ("none", "alignment", "rrn", OURS)
@@ -120,7 +144,13 @@ def expected_tables() -> dict[str, dict[str, list[list[str]]]]:
     return {
         "README.md": {"Results": readme},
         "docs/README.md": {"Performance": card},
-        BENCHMARKS: {**benchmarks, "Losses": losses, VERSIONS_TITLE: versions_table()},
+        BENCHMARKS: {
+            **benchmarks,
+            "Losses": losses,
+            VERSIONS_TITLE: versions_table(),
+            "Hard pairs": hard_table(),
+            "Ablation": ablation_table(),
+        },
         "docs/verdict.md": {"Evidence and limits": rules_table(), "Calibration": kinds_table(VERDICTS)},
     }
 
